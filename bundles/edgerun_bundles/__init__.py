@@ -1,0 +1,1 @@
+"""The workstation: building, describing, signing and publishing model bundles."""

@@ -1,0 +1,37 @@
+"""Every error that edgerun raises. This module imports nothing, so that anything may import it."""
+
+
+class EdgerunError(Exception):
+    """The root of every error of edgerun."""
+
+
+class InputError(EdgerunError, ValueError):
+    """An argument of a call is wrong: its name, type, rank, dimension, dtype or value. Fix the caller."""
+
+
+class SplitError(EdgerunError, ValueError):
+    """A split cannot be made: bad weights, arms, ranges or salt. Fix its definition."""
+
+
+class GraphError(EdgerunError, ValueError):
+    """A routing graph is wrong; the message starts with the node's name. Fix the bundle."""
+
+
+class BundleError(EdgerunError):
+    """A bundle folder is missing, malformed or inconsistent. Rebuild or fetch it again."""
+
+
+class ModelError(EdgerunError):
+    """A model cannot be loaded, or failed while it ran. The runtime's own message is kept as the text."""
+
+
+class DeadlineError(EdgerunError, TimeoutError):
+    """No answer was ready by the deadline, and the caller gave no fallback."""
+
+
+class ClosedError(EdgerunError):
+    """The object was closed, or belongs to another process; open it again."""
+
+
+class CoreError(EdgerunError):
+    """The C core reported a failure that no more specific error describes."""

@@ -1,0 +1,1 @@
+"""The fleet: the device agent and the collector."""
