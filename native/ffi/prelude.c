@@ -1,1 +1,2 @@
 #include "edgerun.h"
+#include "edgerun_runtime.h"

@@ -30,9 +30,8 @@ enum {
     ER_EFULL = -4,    /* a bounded queue has no room */
     ER_ECLOSED = -5,  /* the object was closed */
     ER_ERUNTIME = -6, /* the inference runtime refused; its own message is kept by the object */
-    ER_ESHAPE = -7,   /* an output's shape differs from the one that was prepared for it */
-    ER_ETIMEOUT = -8, /* the run was stopped before it ended */
-    ER_ELIBRARY = -9  /* the inference runtime library cannot be loaded or is too old */
+    ER_ETIMEOUT = -7, /* the run was stopped, or the wait ended, before the end */
+    ER_ELIBRARY = -8  /* the inference runtime library cannot be loaded or is too old */
 };
 
 /* A static English text for a code of this interface; never NULL. */

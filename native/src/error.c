@@ -10,8 +10,7 @@ const char *er_strerror(int code) {
     case ER_EFULL: return "a bounded queue has no room";
     case ER_ECLOSED: return "the object was closed";
     case ER_ERUNTIME: return "the inference runtime refused";
-    case ER_ESHAPE: return "an output's shape differs from the one prepared for it";
-    case ER_ETIMEOUT: return "the run was stopped before it ended";
+    case ER_ETIMEOUT: return "stopped before the end";
     case ER_ELIBRARY: return "the inference runtime library cannot be loaded or is too old";
     default: return code > 0 ? "success" : "unknown error code";
     }

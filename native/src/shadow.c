@@ -1,0 +1,321 @@
+/* shadow.c: the queue between the calls that are served and the models that are only watched.
+ *
+ * A call never waits here: it claims room with one atomic add, copies its tensors into a spare lane and pushes it.
+ * The worker takes a mutex only to fall asleep, to wake a waiter, and to append a result. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "compare.h"
+#include "lane.h"
+#include "ring.h"
+
+enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096 };
+
+struct counters {
+    _Atomic uint64_t offered, done, disagreed, failed, nonfinite;
+    _Atomic uint64_t dropped_full, dropped_bytes, dropped_closed, results_lost;
+};
+
+struct er_shadow {
+    er_runtime *runtime;
+    size_t capacity, bytes_max, n_slots;
+    struct er_ring queue, spare; /* lanes to run, and lanes to copy into */
+    atomic_size_t pending;       /* queued or in the worker's hands */
+    atomic_size_t bytes;
+    atomic_int closed, sleeping;
+    pthread_mutex_t mutex;
+    pthread_cond_t work, idle;
+    er_shadow_result *results; /* a ring of capacity results, under the mutex */
+    size_t first_result, n_results;
+    struct counters counters[];
+};
+
+int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t slots, er_shadow **out) {
+    if (capacity == 0 || (capacity & (capacity - 1)) != 0 || slots == 0) {
+        return ER_EINVAL;
+    }
+    if (capacity > CAPACITY_MAX || slots > SLOTS_MAX) {
+        return ER_ELIMIT;
+    }
+    size_t size = sizeof(er_shadow) + slots * sizeof(struct counters);
+    size = (size + _Alignof(er_shadow) - 1) / _Alignof(er_shadow) * _Alignof(er_shadow);
+    er_shadow *shadow = aligned_alloc(_Alignof(er_shadow), size);
+    if (shadow == NULL) {
+        return ER_ENOMEM;
+    }
+    *shadow = (er_shadow){.runtime = runtime, .capacity = capacity, .bytes_max = bytes_max, .n_slots = slots};
+    for (size_t i = 0; i < slots; i++) {
+        shadow->counters[i] = (struct counters){0};
+    }
+    pthread_mutex_init(&shadow->mutex, NULL);
+    pthread_cond_init(&shadow->work, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&shadow->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    shadow->results = calloc(capacity, sizeof shadow->results[0]);
+    int code = shadow->results == NULL ? ER_ENOMEM : er_ring_init(&shadow->queue, capacity);
+    if (code == ER_OK) {
+        code = er_ring_init(&shadow->spare, capacity);
+    }
+    if (code != ER_OK) {
+        er_shadow_free(shadow);
+        return code;
+    }
+    *out = shadow;
+    return ER_OK;
+}
+
+static void free_lanes(struct er_ring *ring) {
+    if (ring->cells != NULL) {
+        for (er_lane *lane = er_ring_pop(ring); lane != NULL; lane = er_ring_pop(ring)) {
+            er_lane_free(lane);
+        }
+    }
+    er_ring_release(ring);
+}
+
+void er_shadow_free(er_shadow *shadow) {
+    if (shadow == NULL) {
+        return;
+    }
+    free_lanes(&shadow->queue);
+    free_lanes(&shadow->spare);
+    pthread_cond_destroy(&shadow->idle);
+    pthread_cond_destroy(&shadow->work);
+    pthread_mutex_destroy(&shadow->mutex);
+    free(shadow->results);
+    free(shadow);
+}
+
+/* ---- the call's side ---- */
+
+static int copy_for_queue(er_shadow *shadow, er_lane *lane, er_lane **out) {
+    er_lane *spare = lane->prepared ? er_ring_pop(&shadow->spare) : NULL;
+    if (spare != NULL && er_lane_same_shape(lane, spare)) {
+        er_lane_copy_data(lane, spare);
+        *out = spare;
+        return ER_OK;
+    }
+    er_lane_free(spare);
+    return er_lane_copy(lane, out);
+}
+
+static void wake(er_shadow *shadow) {
+    atomic_thread_fence(memory_order_seq_cst); /* the push is seen before sleeping is read */
+    if (atomic_load(&shadow->sleeping)) {
+        pthread_mutex_lock(&shadow->mutex);
+        pthread_cond_signal(&shadow->work);
+        pthread_mutex_unlock(&shadow->mutex);
+    }
+}
+
+static void leave(er_shadow *shadow, size_t bytes) {
+    atomic_fetch_sub(&shadow->bytes, bytes);
+    if (atomic_fetch_sub(&shadow->pending, 1) == 1) {
+        pthread_mutex_lock(&shadow->mutex);
+        pthread_cond_broadcast(&shadow->idle);
+        pthread_mutex_unlock(&shadow->mutex);
+    }
+}
+
+static int enqueue(er_shadow *shadow, er_lane *lane, const er_shadow_job *job, size_t bytes) {
+    er_lane *copy = NULL;
+    int code = copy_for_queue(shadow, lane, &copy);
+    if (code != ER_OK) {
+        return code;
+    }
+    copy->job = *job;
+    copy->queued_bytes = bytes;
+    if (!er_ring_push(&shadow->queue, copy)) {
+        er_lane_free(copy);
+        return ER_EFULL;
+    }
+    wake(shadow);
+    return ER_OK;
+}
+
+int er_shadow_offer(er_shadow *shadow, er_lane *lane, const er_shadow_job *job) {
+    if (job->slot >= shadow->n_slots) {
+        return ER_EINVAL;
+    }
+    struct counters *counters = &shadow->counters[job->slot];
+    atomic_fetch_add_explicit(&counters->offered, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&shadow->closed, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&counters->dropped_closed, 1, memory_order_relaxed);
+        return ER_ECLOSED;
+    }
+    if (atomic_fetch_add(&shadow->pending, 1) >= shadow->capacity) {
+        leave(shadow, 0);
+        atomic_fetch_add_explicit(&counters->dropped_full, 1, memory_order_relaxed);
+        return ER_EFULL;
+    }
+    int code = lane->prepared ? ER_OK : er_lane_describe(lane);
+    size_t bytes = code == ER_OK ? er_lane_bytes(lane) : 0;
+    if (code == ER_OK && atomic_fetch_add(&shadow->bytes, bytes) + bytes > shadow->bytes_max) {
+        leave(shadow, bytes);
+        atomic_fetch_add_explicit(&counters->dropped_bytes, 1, memory_order_relaxed);
+        return ER_ELIMIT;
+    }
+    if (code == ER_OK) {
+        code = enqueue(shadow, lane, job, bytes);
+    }
+    if (code != ER_OK) {
+        leave(shadow, bytes);
+        atomic_fetch_add_explicit(&counters->dropped_full, 1, memory_order_relaxed);
+    }
+    return code;
+}
+
+/* ---- the worker's side ---- */
+
+static void append_result(er_shadow *shadow, const er_shadow_result *result) {
+    pthread_mutex_lock(&shadow->mutex);
+    if (shadow->n_results == shadow->capacity) {
+        uint32_t lost = shadow->results[shadow->first_result].slot;
+        atomic_fetch_add(&shadow->counters[lost].results_lost, 1);
+        shadow->first_result = (shadow->first_result + 1) % shadow->capacity;
+        shadow->n_results--;
+    }
+    shadow->results[(shadow->first_result + shadow->n_results++) % shadow->capacity] = *result;
+    pthread_mutex_unlock(&shadow->mutex);
+}
+
+static int judge(er_lane *lane, OrtValue **outputs, er_shadow_result *result) {
+    struct difference difference = {0};
+    int nonfinite = 0;
+    for (size_t i = 0; i < lane->n_outputs; i++) {
+        int found = 0;
+        int code = er_value_nonfinite(lane->runtime, outputs[i], &found, NULL);
+        if (code == ER_OK) {
+            code = er_value_compare(lane->runtime, lane->slots[lane->n_feeds + i].value, outputs[i],
+                                    (double)lane->job.tolerance, &difference);
+        }
+        if (code != ER_OK) {
+            return code;
+        }
+        nonfinite |= found;
+    }
+    result->nonfinite = (uint8_t)nonfinite;
+    result->disagree = (uint8_t)difference.disagree;
+    result->max_abs_diff = difference.max_abs_diff;
+    return ER_OK;
+}
+
+static void run_job(er_shadow *shadow, er_lane *lane) {
+    const er_shadow_job *job = &lane->job;
+    struct counters *counters = &shadow->counters[job->slot];
+    er_shadow_result result = {.sequence = job->sequence, .slot = job->slot};
+    OrtValue *outputs[ER_PORTS_MAX] = {0};
+    result.code = er_lane_run_into(lane, job->model, outputs, &result.latency_ns, NULL);
+    if (result.code == ER_OK) {
+        result.code = judge(lane, outputs, &result);
+    }
+    for (size_t i = 0; i < lane->n_outputs; i++) {
+        er_value_free(shadow->runtime, er_from_ort(outputs[i]));
+    }
+    atomic_fetch_add(&counters->done, 1);
+    atomic_fetch_add(&counters->failed, result.code != ER_OK);
+    atomic_fetch_add(&counters->nonfinite, result.nonfinite);
+    atomic_fetch_add(&counters->disagreed, result.disagree);
+    append_result(shadow, &result);
+}
+
+static void sleep_until_work(er_shadow *shadow, er_lane **lane) {
+    pthread_mutex_lock(&shadow->mutex);
+    atomic_store(&shadow->sleeping, 1);
+    while ((*lane = er_ring_pop(&shadow->queue)) == NULL && !atomic_load(&shadow->closed)) {
+        pthread_cond_wait(&shadow->work, &shadow->mutex);
+    }
+    atomic_store(&shadow->sleeping, 0);
+    pthread_mutex_unlock(&shadow->mutex);
+}
+
+static void retire(er_shadow *shadow, er_lane *lane) {
+    size_t bytes = lane->queued_bytes;
+    if (!er_ring_push(&shadow->spare, lane)) {
+        er_lane_free(lane);
+    }
+    leave(shadow, bytes);
+}
+
+int er_shadow_work(er_shadow *shadow) {
+    for (;;) {
+        er_lane *lane = er_ring_pop(&shadow->queue);
+        if (lane == NULL) {
+            sleep_until_work(shadow, &lane);
+        }
+        if (lane == NULL) {
+            return ER_OK;
+        }
+        if (atomic_load(&shadow->closed)) {
+            atomic_fetch_add(&shadow->counters[lane->job.slot].dropped_closed, 1);
+        } else {
+            run_job(shadow, lane);
+        }
+        retire(shadow, lane);
+    }
+}
+
+/* ---- the reader's side ---- */
+
+static struct timespec deadline_after(int64_t timeout_ms) {
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    int64_t ns = deadline.tv_nsec + timeout_ms % 1000 * 1000000;
+    deadline.tv_sec += (time_t)(timeout_ms / 1000 + ns / 1000000000);
+    deadline.tv_nsec = (long)(ns % 1000000000);
+    return deadline;
+}
+
+int er_shadow_wait(er_shadow *shadow, int64_t timeout_ms) {
+    struct timespec deadline = deadline_after(timeout_ms > 0 ? timeout_ms : 0);
+    int failed = 0;
+    pthread_mutex_lock(&shadow->mutex);
+    while (!failed && atomic_load(&shadow->pending) > 0) {
+        failed = timeout_ms < 0 ? pthread_cond_wait(&shadow->idle, &shadow->mutex)
+                                : pthread_cond_timedwait(&shadow->idle, &shadow->mutex, &deadline);
+    }
+    pthread_mutex_unlock(&shadow->mutex);
+    return failed ? ER_ETIMEOUT : ER_OK;
+}
+
+int er_shadow_results(er_shadow *shadow, er_shadow_result *out, size_t max) {
+    pthread_mutex_lock(&shadow->mutex);
+    size_t count = shadow->n_results < max ? shadow->n_results : max;
+    for (size_t i = 0; i < count; i++) {
+        out[i] = shadow->results[shadow->first_result];
+        shadow->first_result = (shadow->first_result + 1) % shadow->capacity;
+    }
+    shadow->n_results -= count;
+    pthread_mutex_unlock(&shadow->mutex);
+    return (int)count;
+}
+
+int er_shadow_count(er_shadow *shadow, size_t slot, er_shadow_counts *out) {
+    if (slot >= shadow->n_slots) {
+        return ER_EINVAL;
+    }
+    struct counters *counters = &shadow->counters[slot];
+#define ER_COUNT(name) out->name = atomic_load_explicit(&counters->name, memory_order_relaxed)
+    ER_COUNT(offered);
+    ER_COUNT(done);
+    ER_COUNT(disagreed);
+    ER_COUNT(failed);
+    ER_COUNT(nonfinite);
+    ER_COUNT(dropped_full);
+    ER_COUNT(dropped_bytes);
+    ER_COUNT(dropped_closed);
+    ER_COUNT(results_lost);
+#undef ER_COUNT
+    return ER_OK;
+}
+
+void er_shadow_close(er_shadow *shadow) {
+    atomic_store(&shadow->closed, 1);
+    pthread_mutex_lock(&shadow->mutex);
+    pthread_cond_broadcast(&shadow->work);
+    pthread_mutex_unlock(&shadow->mutex);
+}
