@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define ER_ORT_API_VERSION 17
+#define ER_ORT_API_VERSION 24
 #define ER_MESSAGE_BYTES 1024
 #define ER_RANK_MAX 32
 #define ER_PORTS_MAX 256
@@ -62,7 +62,7 @@ typedef struct er_port {
     const char *name;
     int32_t kind;         /* ER_KIND_* or another ONNXType */
     int32_t type;         /* ER_TYPE_* of a tensor, else 0 */
-    int32_t rank;         /* of a tensor, else 0; a model that declares no shape is not told from a scalar */
+    int32_t rank;         /* of a tensor that declares its shape, else -1 */
     const int64_t *dims;  /* rank dimensions; -1 where the dimension is dynamic */
     const char **symbols; /* rank names; "" where the dimension has none */
 } er_port;

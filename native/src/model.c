@@ -30,16 +30,17 @@ static int read_shape(const er_runtime *ort, struct port *port, er_message *why)
     if (code == ER_OK) {
         code = er_ort_check(ort, ort->element_type(shape, &type), why);
     }
-    if (code == ER_OK) {
-        code = er_ort_check(ort, ort->rank(shape, &rank), why);
+    port->type = type;
+    if (code != ER_OK || !ort->has_shape(shape)) {
+        return code;
     }
+    code = er_ort_check(ort, ort->rank(shape, &rank), why);
     if (code != ER_OK) {
         return code;
     }
     if (rank > ER_RANK_MAX) {
         return ER_ELIMIT;
     }
-    port->type = type;
     port->rank = (int32_t)rank;
     port->dims = calloc(rank + 1, sizeof *port->dims);
     port->symbols = calloc(rank + 1, sizeof *port->symbols);
@@ -63,6 +64,7 @@ static int read_port(er_model *model, int is_input, size_t index, struct port *p
                           : ort->output_type(model->session, index, &port->type_info);
         code = er_ort_check(ort, status, why);
     }
+    port->rank = -1;
     int kind = 0;
     if (code == ER_OK) {
         code = er_ort_check(ort, ort->kind_of_type(port->type_info, &kind), why);

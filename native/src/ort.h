@@ -70,7 +70,8 @@ typedef struct OrtAllocator OrtAllocator;
     X(98, void, release_type, (OrtTypeInfo *))                                                                     \
     X(99, void, release_shape, (OrtShape *))                                                                       \
     X(100, void, release_session_options, (OrtSessionOptions *))                                                   \
-    X(130, OrtStatus *, add_config, (OrtSessionOptions *, const char *, const char *))
+    X(130, OrtStatus *, add_config, (OrtSessionOptions *, const char *, const char *))              \
+    X(390, _Bool, has_shape, (const OrtShape *))
 
 struct er_runtime {
     void *library;
