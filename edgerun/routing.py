@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Protocol
 
-from edgerun._keys import key_bytes
+from edgerun._core import split_assign_key
 from edgerun.errors import GraphError, InputError
 from edgerun.graph import Graph, KeySplit, RandomSplit, ShadowDeploy, purpose_salt, salt_of
 from edgerun.limits import LIMITS
-from edgerun.split import Key, Split
+from edgerun.split import Split, key_bytes
 
 Meta = Mapping[str, Any]
 
@@ -86,56 +86,55 @@ def event_id(epoch: str, sequence: int) -> str:
 class _KeyedSplit:
     """A random split that is sticky: one key, one arm."""
 
-    __slots__ = ("_arms", "_assign", "_enrol", "_field", "_force", "_lone", "_not_enrolled", "_unassigned")
+    __slots__ = ("_arms", "_enrol", "_field", "_force", "_lone", "_not_enrolled", "_owner", "_split", "_unassigned")
 
     def __init__(  # noqa: D107
         self, node: RandomSplit, lone: bool, arms: list[Target], forced: dict[bytes, Target], control: tuple[Target, Target]
     ) -> None:
         self._field, self._lone = node.split_key, lone
-        self._assign = node.split.assign_bytes
+        self._owner, self._split = node.split, node.split.handle  # the handle lives as long as its owner
         self._enrol = share_split(purpose_salt(node.split.salt, "traffic"), node.traffic)
         self._arms, self._force = arms, forced
         self._not_enrolled, self._unassigned = control
 
     def route(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
-        if meta is not None:
-            found = meta.get(self._field)
-            if found is not None:
-                key = found
-            elif key is not None and not self._lone:
-                raise self._ambiguous()
+        caller_key = key
+        found = None if meta is None else meta.get(self._field)
+        if found is not None:
+            key = found
         elif key is not None and not self._lone:
-            raise self._ambiguous()
+            raise InputError(f"key= is ambiguous: the graph has several split keys; give {self._field!r} in meta")
         if key is None:
             return self._unassigned.route(key, meta, epoch, sequence)
-        raw = key_bytes(key)
-        if self._force and raw in self._force:
-            target = self._force[raw]
-        elif self._enrol is not None and self._enrol.assign_bytes(raw) != 0:
-            target = self._not_enrolled
-        else:
-            target = self._arms[self._assign(raw)]
-        return target.route(key, meta, epoch, sequence)
-
-    def _ambiguous(self) -> InputError:
-        return InputError(f"key= is ambiguous: the graph has several split keys; give {self._field!r} in meta")
+        try:
+            raw = key.encode() if type(key) is str else key_bytes(key)
+            if self._force and raw in self._force:
+                target = self._force[raw]
+            elif self._enrol is not None and not in_share(self._enrol, raw):
+                target = self._not_enrolled
+            else:
+                target = self._arms[split_assign_key(self._split, raw, len(raw))]
+        except (UnicodeEncodeError, IndexError):
+            key_bytes(key)  # says what is wrong with it
+            raise
+        return target.route(caller_key, meta, epoch, sequence)
 
 
 class _RequestSplit:
     """A random split without a key: the event's id is drawn upon, so the log can replay it."""
 
-    __slots__ = ("_arms", "_assign", "_enrol", "_not_enrolled")
+    __slots__ = ("_arms", "_enrol", "_not_enrolled", "_owner", "_split")
 
     def __init__(self, node: RandomSplit, arms: list[Target], not_enrolled: Target) -> None:  # noqa: D107
-        self._assign = node.split.assign_bytes
+        self._owner, self._split = node.split, node.split.handle  # the handle lives as long as its owner
         self._enrol = share_split(purpose_salt(node.split.salt, "traffic"), node.traffic)
         self._arms, self._not_enrolled = arms, not_enrolled
 
     def route(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
         raw = event_id(epoch, sequence).encode()
-        if self._enrol is not None and self._enrol.assign_bytes(raw) != 0:
+        if self._enrol is not None and not in_share(self._enrol, raw):
             return self._not_enrolled.route(key, meta, epoch, sequence)
-        return self._arms[self._assign(raw)].route(key, meta, epoch, sequence)
+        return self._arms[split_assign_key(self._split, raw, len(raw))].route(key, meta, epoch, sequence)
 
 
 class _KeySwitch:
@@ -161,6 +160,11 @@ def share_split(salt: str, share: float) -> Split | None:
         return None
     exact = Fraction(share)
     return Split(salt, {"in": exact, "out": 1 - exact})
+
+
+def in_share(split: Split, raw: bytes) -> bool:
+    """Return whether a share_split() takes a key in. A key too long for a split is not in it."""
+    return split_assign_key(split.handle, raw, len(raw)) == 0
 
 
 def compile_graph(bundle: str, graph: Graph) -> tuple[Target, tuple[Route, ...], tuple[Watch, ...]]:
