@@ -39,6 +39,7 @@ _KINDS = {0: "value of unknown kind", 1: "tensor", 2: "sequence", 3: "map", 4: "
 NONFINITE: int = lib.ER_RUN_NONFINITE
 STOPPED: int = lib.ER_ETIMEOUT
 run_lane = lib.er_lane_run  # (lane, model, check_finite, er_run *, er_message *) -> code, with the GIL released
+run_prepared = lib.er_py_lane_run  # (lane, model, check_finite) -> nanoseconds, or a negative number: run with care
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +188,18 @@ class Lane:
         run: the er_run of the last run.
         why: onnxruntime's sentence, after a run that failed.
         home: the list that a pooled lane returns to.
+        feed: the first of feeds, in a pooled lane.
+        named: the outputs of a pooled lane with their names.
     """
 
-    __slots__ = ("feeds", "handle", "home", "outputs", "run", "why")
+    __slots__ = ("feed", "feeds", "handle", "home", "named", "outputs", "run", "why")
 
     def __init__(self, feeds: tuple[Array, ...], outputs: tuple[Array, ...] | int) -> None:
         """Make a lane over contiguous arrays; an int is the number of outputs that onnxruntime shall allocate."""
         self.run, self.why = ffi.new("er_run *"), ffi.new("er_message *")
+        self.feed: Any = None
         self.home: list[Lane] = []
+        self.named: tuple[tuple[str, Array], ...] = ()
         self.feeds, self.outputs = feeds, outputs if isinstance(outputs, tuple) else ()
         values: list[Any] = []
         out = ffi.new("er_lane **")
@@ -311,14 +316,16 @@ def shadow_wait(shadow: Any, timeout_s: float | None) -> bool:
     return code != lib.ER_ETIMEOUT and check(code) == 0
 
 
-def shadow_results(shadow: Any) -> list[Any]:
-    """Return all results that wait to be fetched."""
-    found: list[Any] = []
+def shadow_results(shadow: Any) -> list[tuple[Any, ...]]:
+    """Return all results that wait to be fetched, as tuples in the order of er_shadow_result."""
+    chunk = ffi.new("er_shadow_result[]", 256)
+    found: list[tuple[Any, ...]] = []
     while True:
-        chunk = ffi.new("er_shadow_result[]", 256)
-        count = check(lib.er_shadow_results(shadow, chunk, 256))
-        found.extend(chunk[0:count])
-        if count < 256:
+        count = check(lib.er_shadow_results(shadow, chunk, len(chunk)))
+        found.extend(
+            (r.sequence, r.latency_ns, r.max_abs_diff, r.slot, r.code, r.disagree, r.nonfinite) for r in chunk[0:count]
+        )
+        if count < len(chunk):
             return found
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +109,8 @@ def write(
         GraphError: the graph is wrong, or its models cannot stand in for each other.
         ModelError: a model cannot be loaded.
     """
+    import shutil  # noqa: PLC0415 - devices read bundles and never write them
+
     target = Path(folder)
     if target.exists() and any(target.iterdir()) and not (target / "bundle.json").is_file():
         raise BundleError(f"{target} is not empty and holds no bundle; choose another folder")

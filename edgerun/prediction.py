@@ -16,7 +16,7 @@ class Prediction(dict[str, Value]):
     breaker kept from serving, leaves its arm in ``arm`` while ``model`` names the control.
     """
 
-    __slots__ = ("_epoch", "_latency_ns", "_sequence", "fallback", "model", "route", "version")
+    __slots__ = ("epoch", "fallback", "latency_ns", "model", "route", "sequence")
 
     route: Route
     """The way that was decided for the call."""
@@ -27,21 +27,19 @@ class Prediction(dict[str, Value]):
     fallback: str | None
     """Why the assigned arm did not serve: "error", "nonfinite", "shape", "breaker_open" or "deadline"; None if it did."""
 
-    version: str
-    """The version of the bundle that served."""
+    epoch: str
+    """The stream of events that the call belongs to, in hexadecimal."""
 
-    _epoch: str
-    _sequence: int
-    _latency_ns: int
+    sequence: int
+    """The number of the call in its stream."""
 
-    def set_event(self, epoch: str, sequence: int, latency_ns: int) -> None:
-        """Set which event this is; for the runner that makes it."""
-        self._epoch, self._sequence, self._latency_ns = epoch, sequence, latency_ns
+    latency_ns: int
+    """Nanoseconds that the model took to run: the time inside onnxruntime."""
 
     @property
     def id(self) -> str:
         """The id of the call's event, for labels and outcomes that come later: ``epoch-sequence``."""
-        return event_id(self._epoch, self._sequence)
+        return event_id(self.epoch, self.sequence)
 
     @property
     def arm(self) -> str | None:
@@ -59,9 +57,14 @@ class Prediction(dict[str, Value]):
         return self.route.path
 
     @property
+    def version(self) -> str:
+        """The version of the bundle that served."""
+        return self.route.version
+
+    @property
     def latency_s(self) -> float:
         """Seconds that the model took to run: the time inside onnxruntime."""
-        return self._latency_ns * 1e-9
+        return self.latency_ns * 1e-9
 
     def __repr__(self) -> str:
         """Return the outputs and where they come from."""

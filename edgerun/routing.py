@@ -5,10 +5,10 @@ Deciding is pure: the same key and meta always take the same way. Nothing here r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 from edgerun._core import split_assign_key
 from edgerun.errors import GraphError, InputError
@@ -40,6 +40,7 @@ class Route:
     """One way through the graph, and where it ends.
 
     Attributes:
+        version: of the bundle.
         model: the model that serves.
         path: the names passed, the model last.
         arm: the arm that the innermost random split assigned; None where none did.
@@ -49,33 +50,29 @@ class Route:
         watches: the models to run beside this one.
     """
 
+    version: str
     model: str
     path: tuple[str, ...]
     arm: str | None = None
     assignment: str | None = None
-    control: Target | None = None
+    control: Step | None = None
     watches: tuple[Watch, ...] = ()
 
-    def route(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
-        """Return this route: its end is reached."""
-        return self
+
+Decide = Callable[[Any, "Meta | None", str, int], Route]
+"""``decide(key, meta, epoch, sequence)``: a step that leads to a route.
+
+``key`` is what the caller gave, or None; ``meta`` likewise. ``epoch`` and ``sequence`` name the call's event, whose id
+is the key of splits that have none. Raises InputError where a key or a meta value cannot be a key.
+"""
+
+Step = Route | Decide
+"""The end of a way, or a decision. Steps are closures, since a call passes them every time: see follow()."""
 
 
-class Target(Protocol):
-    """Something a call can be routed through."""
-
-    def route(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
-        """Return the way of one call.
-
-        Args:
-            key: the key the caller gave, or None.
-            meta: the meta fields the caller gave, or None.
-            epoch: of the stream of events, in hexadecimal.
-            sequence: of this call; with the epoch it is the event's id, the key of splits that have none.
-
-        Raises:
-            InputError: a key or a meta value cannot be a key.
-        """
+def follow(step: Step, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
+    """Return the route that a step leads a call to."""
+    return step if type(step) is Route else step(key, meta, epoch, sequence)  # type: ignore[operator] # not a Route
 
 
 def event_id(epoch: str, sequence: int) -> str:
@@ -83,75 +80,73 @@ def event_id(epoch: str, sequence: int) -> str:
     return f"{epoch}-{sequence}"
 
 
-class _KeyedSplit:
+def _keyed_split(node: RandomSplit, lone: bool, arms: list[Step], forced: dict[bytes, Step], spare: dict[str, Step]) -> Decide:
     """A random split that is sticky: one key, one arm."""
+    field = node.split_key
+    handle = node.split.handle
+    enrol = share_split(purpose_salt(node.split.salt, "traffic"), node.traffic)
+    unassigned, not_enrolled = spare["unassigned"], spare["not_enrolled"]
 
-    __slots__ = ("_arms", "_enrol", "_field", "_force", "_lone", "_not_enrolled", "_owner", "_split", "_unassigned")
+    def decide(key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
+        unit = key
+        if meta is not None or not lone:
+            unit = _unit(field, lone, key, meta)
+        if unit is None:
+            step = unassigned
+        else:
+            try:
+                raw = unit.encode() if type(unit) is str else key_bytes(unit)
+                step = arms[split_assign_key(handle, raw, len(raw))]
+                if forced and raw in forced:
+                    step = forced[raw]
+                elif enrol is not None and not in_share(enrol, raw):
+                    step = not_enrolled
+            except (UnicodeEncodeError, IndexError):
+                key_bytes(unit)  # says what is wrong with it
+                raise
+        return step if type(step) is Route else step(key, meta, epoch, sequence)  # type: ignore[operator] # not a Route
 
-    def __init__(  # noqa: D107
-        self, node: RandomSplit, lone: bool, arms: list[Target], forced: dict[bytes, Target], control: tuple[Target, Target]
-    ) -> None:
-        self._field, self._lone = node.split_key, lone
-        self._owner, self._split = node.split, node.split.handle  # the handle lives as long as its owner
-        self._enrol = share_split(purpose_salt(node.split.salt, "traffic"), node.traffic)
-        self._arms, self._force = arms, forced
-        self._not_enrolled, self._unassigned = control
-
-    def route(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
-        caller_key = key
-        found = None if meta is None else meta.get(self._field)
-        if found is not None:
-            key = found
-        elif key is not None and not self._lone:
-            raise InputError(f"key= is ambiguous: the graph has several split keys; give {self._field!r} in meta")
-        if key is None:
-            return self._unassigned.route(key, meta, epoch, sequence)
-        try:
-            raw = key.encode() if type(key) is str else key_bytes(key)
-            if self._force and raw in self._force:
-                target = self._force[raw]
-            elif self._enrol is not None and not in_share(self._enrol, raw):
-                target = self._not_enrolled
-            else:
-                target = self._arms[split_assign_key(self._split, raw, len(raw))]
-        except (UnicodeEncodeError, IndexError):
-            key_bytes(key)  # says what is wrong with it
-            raise
-        return target.route(caller_key, meta, epoch, sequence)
+    return decide
 
 
-class _RequestSplit:
+def _unit(field: str | None, lone: bool, key: Any, meta: Meta | None) -> Any:
+    """Return the value that a sticky split draws for: from meta first, else the caller's key."""
+    found = None if meta is None else meta.get(field)  # type: ignore[arg-type] # a keyed split has a field
+    if found is not None:
+        return found
+    if key is not None and not lone:
+        raise InputError(f"key= is ambiguous: the graph has several split keys; give {field!r} in meta")
+    return key
+
+
+def _request_split(node: RandomSplit, arms: list[Step], not_enrolled: Step) -> Decide:
     """A random split without a key: the event's id is drawn upon, so the log can replay it."""
+    handle = node.split.handle
+    enrol = share_split(purpose_salt(node.split.salt, "traffic"), node.traffic)
 
-    __slots__ = ("_arms", "_enrol", "_not_enrolled", "_owner", "_split")
-
-    def __init__(self, node: RandomSplit, arms: list[Target], not_enrolled: Target) -> None:  # noqa: D107
-        self._owner, self._split = node.split, node.split.handle  # the handle lives as long as its owner
-        self._enrol = share_split(purpose_salt(node.split.salt, "traffic"), node.traffic)
-        self._arms, self._not_enrolled = arms, not_enrolled
-
-    def route(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
+    def decide(key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
         raw = event_id(epoch, sequence).encode()
-        if self._enrol is not None and not in_share(self._enrol, raw):
-            return self._not_enrolled.route(key, meta, epoch, sequence)
-        return self._arms[split_assign_key(self._split, raw, len(raw))].route(key, meta, epoch, sequence)
+        step = arms[split_assign_key(handle, raw, len(raw))]
+        if enrol is not None and not in_share(enrol, raw):
+            step = not_enrolled
+        return follow(step, key, meta, epoch, sequence)
+
+    return decide
 
 
-class _KeySwitch:
-    """A key split: a table from a meta field's value to the next step."""
+def _key_split(field: str, cases: dict[str, Step], default: Step) -> Decide:
+    """A table from a meta field's value to the next step."""
 
-    __slots__ = ("_cases", "_default", "_field")
-
-    def __init__(self, field: str, cases: dict[str, Target], default: Target) -> None:  # noqa: D107
-        self._field, self._cases, self._default = field, cases, default
-
-    def route(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
-        value = None if meta is None else meta.get(self._field)
+    def decide(key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
+        value = None if meta is None else meta.get(field)
         if value is not None and type(value) is not str:
             if not isinstance(value, str | int) or isinstance(value, bool):
-                raise InputError(f"meta field {self._field!r} must be a text or an integer, got {value!r}")
+                raise InputError(f"meta field {field!r} must be a text or an integer, got {value!r}")
             value = str(value)
-        return self._cases.get(value, self._default).route(key, meta, epoch, sequence)  # type: ignore[arg-type] # None finds no case
+        step = default if value is None else cases.get(value, default)
+        return follow(step, key, meta, epoch, sequence)
+
+    return decide
 
 
 def share_split(salt: str, share: float) -> Split | None:
@@ -167,7 +162,7 @@ def in_share(split: Split, raw: bytes) -> bool:
     return split_assign_key(split.handle, raw, len(raw)) == 0
 
 
-def compile_graph(bundle: str, graph: Graph) -> tuple[Target, tuple[Route, ...], tuple[Watch, ...]]:
+def compile_graph(bundle: str, version: str, graph: Graph) -> tuple[Step, tuple[Route, ...], tuple[Watch, ...]]:
     """Lay out every way through a graph.
 
     Returns:
@@ -177,7 +172,7 @@ def compile_graph(bundle: str, graph: Graph) -> tuple[Target, tuple[Route, ...],
         GraphError: there are more routes than LIMITS.routes_max.
     """
     compiler = _Compiler(bundle, graph)
-    start = compiler.target(graph.route, Route(model="", path=()))
+    start = compiler.step(graph.route, Route(version=version, model="", path=()))
     return start, tuple(compiler.routes), tuple(compiler.watches.values())
 
 
@@ -189,7 +184,7 @@ class _Compiler:
         self.routes: list[Route] = []
         self.watches: dict[tuple[str, str], Watch] = {}
 
-    def target(self, name: str, so_far: Route) -> Target:
+    def step(self, name: str, so_far: Route) -> Step:
         so_far = replace(so_far, path=(*so_far.path, name))
         match self.graph.nodes.get(name):
             case None:
@@ -197,33 +192,34 @@ class _Compiler:
             case RandomSplit() as node:
                 return self.random_split(node, so_far)
             case KeySplit() as node:
-                cases = {value: self.target(target, so_far) for value, target in node.cases.items()}
-                return _KeySwitch(node.field, cases, self.target(node.default, so_far))
+                cases = {value: self.step(target, so_far) for value, target in node.cases.items()}
+                return _key_split(node.field, cases, self.step(node.default, so_far))
             case ShadowDeploy() as node:
                 watches = tuple(self.watch(name, node, model) for model in node.shadows)
-                return self.target(node.champion, replace(so_far, watches=(*so_far.watches, *watches)))
+                return self.step(node.champion, replace(so_far, watches=(*so_far.watches, *watches)))
 
     def end(self, model: str, so_far: Route) -> Route:
         watches = tuple(watch for watch in so_far.watches if watch.model != model)
         self.routes.append(replace(so_far, model=model, watches=watches))
         if len(self.routes) > LIMITS.routes_max:
             raise GraphError(f"node {so_far.path[0]!r}: the graph has more than {LIMITS.routes_max} ways through it")
+        if len(watches) > LIMITS.watches_max:
+            raise GraphError(f"node {so_far.path[-2]!r}: {len(watches)} models watch one call; at most {LIMITS.watches_max}")
         return self.routes[-1]
 
-    def random_split(self, node: RandomSplit, so_far: Route) -> Target:
-        def arm(name: str, assignment: str, assigned: str | None) -> Target:
+    def random_split(self, node: RandomSplit, so_far: Route) -> Step:
+        def arm(name: str, assignment: str, assigned: str | None) -> Step:
             fallback = so_far.control if name == node.control else control
-            return self.target(name, replace(so_far, arm=assigned, assignment=assignment, control=fallback))
+            return self.step(name, replace(so_far, arm=assigned, assignment=assignment, control=fallback))
 
-        control = self.target(node.control, replace(so_far, arm=None, assignment="assigned"))
+        control = self.step(node.control, replace(so_far, arm=None, assignment="assigned"))
         arms = [arm(name, "assigned", name) for name in node.split.arms]
         not_enrolled = arm(node.control, "not_enrolled", None) if node.traffic < 1 else control
         if node.split_key is None:
-            return _RequestSplit(node, arms, not_enrolled)
+            return _request_split(node, arms, not_enrolled)
         forced = {key_bytes(key): arm(name, "forced", None) for key, name in node.force.items()}
-        unassigned = arm(node.control, "unassigned", None)
-        lone = len(self.graph.split_keys) == 1
-        return _KeyedSplit(node, lone, arms, forced, (not_enrolled, unassigned))
+        spare = {"not_enrolled": not_enrolled, "unassigned": arm(node.control, "unassigned", None)}
+        return _keyed_split(node, len(self.graph.split_keys) == 1, arms, forced, spare)
 
     def watch(self, name: str, node: ShadowDeploy, model: str) -> Watch:
         if (name, model) not in self.watches:

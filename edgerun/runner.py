@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 import os
-import secrets
 import threading
 import time
 import weakref
@@ -15,9 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from edgerun import bundle as bundles
-from edgerun._core_runtime import run_lane
+from edgerun._core_runtime import Lane, run_prepared
 from edgerun.batch import answer_batch, join_rows, read_batch, row_lane
-from edgerun.deadline import answer_by_deadline
 from edgerun.errors import ClosedError, DeadlineError, InputError
 from edgerun.guard import BreakerPolicy
 from edgerun.inputs import check_cast, check_inputs
@@ -74,7 +71,7 @@ class EdgeRunner:
         return cls(Serving(bundles.read(path), threads=threads, policy=breaker))
 
     def _start_stream(self) -> None:
-        self._epoch = f"{secrets.randbits(64):016x}"
+        self._epoch = os.urandom(8).hex()
         self._sequences = itertools.count()
         self._lock = threading.Lock()
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -113,7 +110,7 @@ class EdgeRunner:
         if cast is not None:
             check_cast(cast)
         sequence = next(self._sequences)
-        route = served.start.route(key, meta, self._epoch, sequence)
+        route = served.decide(key, meta, self._epoch, sequence)
         if deadline_s is not None or fallback is not None:
             call = Call(key, meta, self._epoch, sequence)
             return self._predict_by_deadline(served, route, call, inputs, cast, deadline_s, fallback)
@@ -122,26 +119,32 @@ class EdgeRunner:
         lane = None if guarded and session.breaker.is_open else session.take(inputs)
         if lane is None:
             return self._predict_with_care(served, route, Call(key, meta, self._epoch, sequence), inputs, cast)
-        run = lane.run
-        code = run_lane(lane.handle, session.handle, guarded, run, lane.why)
-        if code < 0 or run.flags:
-            prediction = self._predict_with_care(served, route, Call(key, meta, self._epoch, sequence), inputs, cast)
-            if code < 0 and prediction.fallback is None:
-                session.forget(lane)  # a free run worked: the shapes of the outputs depend on the data
-            return prediction
-        if session.breaker.failures:
-            session.breaker.record_success()
+        latency_ns = run_prepared(lane.handle, session.handle, guarded)
+        if latency_ns < 0:
+            return self._predict_again(served, route, Call(key, meta, self._epoch, sequence), inputs, cast, lane)
         prediction = Prediction()
-        for name, output in zip(session.output_names, lane.outputs, strict=True):
+        for name, output in lane.named:
             prediction[name] = output.copy()
-        prediction.model = route.model
         prediction.route = route
+        prediction.model = route.model
         prediction.fallback = None
-        prediction.version = served.version
-        prediction.set_event(self._epoch, sequence, run.latency_ns)
+        prediction.epoch = self._epoch
+        prediction.sequence = sequence
+        prediction.latency_ns = latency_ns
+        if guarded and session.breaker.failures:
+            session.breaker.record_success()
         if route.watches:
             served.offer(route, lane, Call(key, meta, self._epoch, sequence))
         lane.home.append(lane)
+        return prediction
+
+    def _predict_again(
+        self, served: Serving, route: Route, call: Call, inputs: Any, cast: str | None, lane: Lane
+    ) -> Prediction:
+        """Repeat a run that went wrong in a prepared lane; if it is good without one, its shapes were to blame."""
+        prediction = self._predict_with_care(served, route, call, inputs, cast)
+        if prediction.fallback is None:
+            served.sessions[route.model].forget(lane)
         return prediction
 
     def _predict_with_care(
@@ -164,6 +167,8 @@ class EdgeRunner:
         deadline_s: float | None,
         fallback: Mapping[str, Any] | None,
     ) -> Prediction:
+        from edgerun.deadline import answer_by_deadline  # noqa: PLC0415 - it brings concurrent.futures
+
         started = time.monotonic()
         if deadline_s is None:
             raise InputError("fallback= is for calls with a deadline; give deadline_s= too")
@@ -179,7 +184,7 @@ class EdgeRunner:
             return prediction
         if fallback is None:
             raise DeadlineError(f"model {route.model!r} gave no answer within {deadline_s} s, and no fallback= was given")
-        return make_fallback(served, route, call, fallback, time.monotonic() - started)
+        return make_fallback(route, call, fallback, time.monotonic() - started)
 
     def predict_batch(
         self,
@@ -215,7 +220,7 @@ class EdgeRunner:
             Call(keys[row] if keys is not None else None, metas[row] if metas is not None else None, self._epoch, sequence)
             for row, sequence in zip(range(count), self._sequences, strict=False)
         ]
-        routes = [served.start.route(call.key, call.meta, call.epoch, call.sequence) for call in calls]
+        routes = [served.decide(call.key, call.meta, call.epoch, call.sequence) for call in calls]
         rows = answer_batch(served, feeds, routes, calls)
         outputs = join_rows(served.signature, rows)
         predictions = []
@@ -229,6 +234,8 @@ class EdgeRunner:
 
     async def apredict(self, inputs: Any, **options: Any) -> Prediction:
         """Answer one call from a coroutine: as predict(), on a thread of the runner's."""
+        import asyncio  # noqa: PLC0415 - a device app that never awaits need not pay 20 ms for it
+
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool("edgerun-async"), partial(self.predict, inputs, **options))
 
@@ -302,7 +309,7 @@ class EdgeRunner:
         served = self._served
         if served is None:
             return "EdgeRunner(closed)"
-        return f"EdgeRunner({served.bundle.name!r}, version={served.version!r}, models={list(served.sessions)})"
+        return f"EdgeRunner({served.bundle.name!r}, version={served.bundle.version!r}, models={list(served.sessions)})"
 
     def _after_fork(self) -> None:
         """Go on in a forked child: a new stream of events, new locks, no threads of the parent's."""

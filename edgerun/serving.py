@@ -10,6 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edgerun._core_runtime import Array, Lane, Model, Value
@@ -17,7 +18,7 @@ from edgerun.bundle import Bundle, open_sessions
 from edgerun.errors import ModelError
 from edgerun.guard import Breaker, BreakerPolicy
 from edgerun.prediction import Prediction
-from edgerun.routing import Meta, Route, compile_graph, event_id, in_share
+from edgerun.routing import Decide, Meta, Route, compile_graph, event_id, follow, in_share
 from edgerun.session import Outcome, Session
 from edgerun.shadow import Shadow, ShadowCounts, Comparison
 from edgerun.split import key_bytes
@@ -51,19 +52,18 @@ def make_prediction(
 ) -> Prediction:
     """Return what the caller gets for an answer; ``outputs`` takes the place of the answer's own."""
     prediction = Prediction(zip(served.output_names, answer.outputs if outputs is None else outputs, strict=True))
-    return _fill(prediction, served, route, call, answer.model, answer.fallback, answer.latency_ns)
+    return _fill(prediction, route, call, answer.model, answer.fallback, answer.latency_ns)
 
 
 def make_fallback(
-    served: Serving, route: Route, call: Call, outputs: Mapping[str, Value], waited_s: float
+    route: Route, call: Call, outputs: Mapping[str, Value], waited_s: float
 ) -> Prediction:
     """Return the caller's own outputs, for a call that found no answer by its deadline."""
-    return _fill(Prediction(outputs), served, route, call, None, "deadline", int(waited_s * 1e9))
+    return _fill(Prediction(outputs), route, call, None, "deadline", int(waited_s * 1e9))
 
 
 def _fill(
     prediction: Prediction,
-    served: Serving,
     route: Route,
     call: Call,
     model: str | None,
@@ -71,8 +71,7 @@ def _fill(
     latency_ns: int,
 ) -> Prediction:
     prediction.model, prediction.route, prediction.fallback = model, route, fallback
-    prediction.version = served.version
-    prediction.set_event(call.epoch, call.sequence, latency_ns)
+    prediction.epoch, prediction.sequence, prediction.latency_ns = call.epoch, call.sequence, latency_ns
     return prediction
 
 
@@ -82,10 +81,10 @@ class Serving:
     def __init__(self, bundle: Bundle, *, threads: int, policy: BreakerPolicy) -> None:
         self.bundle, self.threads = bundle, threads
         self.sessions = open_sessions(bundle.models, bundle.graph, threads=threads)
-        self.start, self.routes, self.watches = compile_graph(bundle.name, bundle.graph)
+        start, self.routes, self.watches = compile_graph(bundle.name, bundle.version, bundle.graph)
+        self.decide: Decide = partial(follow, start) if isinstance(start, Route) else start
         self.signature = next(iter(self.sessions.values())).signature
         self.output_names = tuple(port.name for port in self.signature.outputs)
-        self.version = bundle.version
         for session in self.sessions.values():
             session.breaker = Breaker(policy)
         self._trial_slots = {name: len(self.watches) + i for i, name in enumerate(self.sessions)}
@@ -153,7 +152,7 @@ class Serving:
         """Return the route to the control of a route; None where the control is the same model."""
         if route.control is None:
             return None
-        control = route.control.route(call.key, call.meta, call.epoch, call.sequence)
+        control = follow(route.control, call.key, call.meta, call.epoch, call.sequence)
         return None if control.model == route.model else control
 
     def count_fallback(self, model: str, problem: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from edgerun import _core_runtime as core
 from edgerun._core_runtime import Array, Lane, Model, Value
@@ -21,6 +22,59 @@ from edgerun.limits import LIMITS
 from edgerun.signature import Signature, conflicting_output
 
 _Shapes = tuple[tuple[int, ...], ...]
+
+
+# take() is the hot path: closures, dtypes compared by identity, shapes looked up. Whatever is unusual falls through to
+# check_inputs(), which explains.
+
+
+def _take_one(name: str, dtype: Any, free: dict[Any, list[Lane]]) -> Callable[[Any], Lane | None]:
+    def take(inputs: Any) -> Lane | None:
+        if type(inputs) is dict:
+            if len(inputs) != 1:
+                return None
+            inputs = inputs.get(name)
+        if type(inputs) is not ndarray or inputs.dtype is not dtype:
+            return None
+        lanes = free.get(inputs.shape)
+        if not lanes:
+            return None
+        try:
+            lane = lanes.pop()
+        except IndexError:  # another thread took the last one
+            return None
+        lane.feed[...] = inputs
+        return lane
+
+    return take
+
+
+def _take_all(
+    names: tuple[str, ...], dtypes: tuple[Any, ...], free: dict[Any, list[Lane]]
+) -> Callable[[Any], Lane | None]:
+    pairs = tuple(zip(names, dtypes, strict=True))
+
+    def take(inputs: Any) -> Lane | None:
+        if type(inputs) is not dict or len(inputs) != len(pairs):
+            return None
+        arrays = []
+        for name, dtype in pairs:
+            array = inputs.get(name)
+            if type(array) is not ndarray or array.dtype is not dtype:
+                return None
+            arrays.append(array)
+        lanes = free.get(tuple([array.shape for array in arrays]))
+        if not lanes:
+            return None
+        try:
+            lane = lanes.pop()
+        except IndexError:  # another thread took the last one
+            return None
+        for feed, array in zip(lane.feeds, arrays, strict=True):
+            feed[...] = array
+        return lane
+
+    return take
 
 
 @dataclass(slots=True)
@@ -56,42 +110,12 @@ class Session:
         self._free: dict[Any, list[Lane]] = {}
         self._unprepared: set[_Shapes] = set()
         self._preparable = all(port.dtype not in {None, np.dtype(object)} for port in signature.outputs + signature.inputs)
-        self.take: Callable[[Any], Lane | None] = self._take_one if len(self._names) == 1 else self._take_all
-        """Return a prepared lane with the inputs in it, or None where only check_inputs can tell more."""
-
-    # The two ways of take() are the hot path: dtypes are compared by identity and shapes looked up, so that
-    # whatever is unusual falls through to check_inputs(), which explains.
-
-    def _take_one(self, inputs: Any) -> Lane | None:
-        if type(inputs) is dict:
-            if len(inputs) != 1:
-                return None
-            inputs = inputs.get(self._names[0])
-        if type(inputs) is not np.ndarray or inputs.dtype is not self._dtypes[0]:
-            return None
-        try:
-            lane = self._free[inputs.shape].pop()
-        except (KeyError, IndexError):
-            return None
-        lane.feeds[0][...] = inputs
-        return lane
-
-    def _take_all(self, inputs: Any) -> Lane | None:
-        if type(inputs) is not dict or len(inputs) != len(self._names):
-            return None
-        shapes = []
-        for name, dtype in zip(self._names, self._dtypes, strict=True):
-            array = inputs.get(name)
-            if type(array) is not np.ndarray or array.dtype is not dtype:
-                return None
-            shapes.append(array.shape)
-        try:
-            lane = self._free[tuple(shapes)].pop()
-        except (KeyError, IndexError):
-            return None
-        for name, feed in zip(self._names, lane.feeds, strict=True):
-            feed[...] = inputs[name]
-        return lane
+        self.take: Callable[[Any], Lane | None] = (
+            _take_one(self._names[0], self._dtypes[0], self._free)
+            if len(self._names) == 1
+            else _take_all(self._names, self._dtypes, self._free)
+        )
+        """Return a prepared lane with the inputs in it, or None where only check_inputs() can tell more."""
 
     def run(self, feeds: tuple[Array, ...], *, check: bool) -> Outcome:
         """Run checked feeds, preparing a lane for their shapes where that is possible.
@@ -147,6 +171,8 @@ class Session:
             if code < 0 or any(a.tobytes() != b.tobytes() for a, b in zip(arrays, lane.outputs, strict=True)):
                 self._unprepared.add(key)
                 return
+        lane.feed = lane.feeds[0] if lane.feeds else None
+        lane.named = tuple(zip(self.output_names, lane.outputs, strict=True))
         lane.home = self._free.setdefault(key, lane.home)
         lane.home.append(lane)
 

@@ -93,16 +93,8 @@ class Shadow:
     def results(self) -> list[Comparison]:
         """Return the results since the last call, oldest first."""
         return [
-            Comparison(
-                sequence=result.sequence,
-                slot=result.slot,
-                disagree=bool(result.disagree),
-                max_abs_diff=result.max_abs_diff,
-                latency_s=result.latency_ns * 1e-9,
-                failed=result.code != 0,
-                nonfinite=bool(result.nonfinite),
-            )
-            for result in core.shadow_results(self._queue)
+            Comparison(sequence, slot, bool(disagree), max_abs_diff, latency_ns * 1e-9, code != 0, bool(nonfinite))
+            for sequence, latency_ns, max_abs_diff, slot, code, disagree, nonfinite in core.shadow_results(self._queue)
         ]
 
     def counts(self, slot: int) -> ShadowCounts:
