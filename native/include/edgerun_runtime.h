@@ -76,8 +76,13 @@ int er_model_input(const er_model *model, size_t index, er_port *out);
 int er_model_output(const er_model *model, size_t index, er_port *out);
 /* Fix the order in which lanes give inputs and take outputs: a permutation of each. Call it before any run. */
 int er_model_arrange(er_model *model, const uint32_t *inputs, const uint32_t *outputs);
-/* A running mean of the time of a run in nanoseconds (weight 1/8 on the newest); 0 before the first. */
-int64_t er_model_latency_ns(const er_model *model);
+
+typedef struct er_model_counts {
+    uint64_t runs, failures, nonfinite; /* nonfinite counts only runs that were checked */
+    int64_t latency_ns;                 /* a running mean, with weight 1/8 on the newest run; 0 before the first */
+} er_model_counts;
+
+void er_model_count(const er_model *model, er_model_counts *out);
 
 /* ---- value: a tensor, sequence or map of onnxruntime ---- */
 
@@ -134,15 +139,16 @@ int er_lane_stop(er_lane *lane);
 
 typedef struct er_shadow er_shadow;
 
-typedef struct er_shadow_job {
-    er_model *model;    /* the watched model; the caller keeps it alive until its jobs are done */
-    uint64_t sequence;  /* of the call, returned with the result */
-    uint32_t slot;      /* whose counters to use; below the queue's slots */
-    float tolerance;    /* how far single-valued float outputs may differ and still agree */
-} er_shadow_job;
+#define ER_WATCHES_MAX 16 /* models that watch one call */
+
+typedef struct er_watch {
+    er_model *model; /* the caller keeps it alive until its jobs are done */
+    uint32_t slot;   /* whose counters to use; below the queue's slots */
+    float tolerance; /* how far single-valued float outputs may differ and still agree */
+} er_watch;
 
 typedef struct er_shadow_result {
-    uint64_t sequence;
+    uint64_t sequence; /* of the call */
     int64_t latency_ns;
     double max_abs_diff; /* over all float outputs; infinity where one side is not finite and the other is */
     uint32_t slot;
@@ -162,10 +168,10 @@ int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t
 void er_shadow_free(er_shadow *shadow);
 /* The worker: give it a thread. Returns after er_shadow_close(). */
 int er_shadow_work(er_shadow *shadow);
-/* Copy the lane's feeds and last outputs into the queue; never waits. Numeric tensors are copied; other values
- * of a lane that was made without outputs move into the job, so run or offer such a lane no more afterwards.
- * ER_EFULL, ER_ELIMIT and ER_ECLOSED are counted as drops. */
-int er_shadow_offer(er_shadow *shadow, er_lane *lane, const er_shadow_job *job);
+/* Copy the lane's feeds and last outputs into the queue, once for all its watches; never waits. Numeric tensors are
+ * copied; other values of a lane that was made without outputs move into the queue, so run or offer such a lane no
+ * more afterwards. ER_EFULL, ER_ELIMIT (bytes) and ER_ECLOSED are counted as drops of every watch. */
+int er_shadow_offer(er_shadow *shadow, er_lane *lane, uint64_t sequence, const er_watch *watches, size_t n_watches);
 /* Wait until every offered job is done: ER_OK, or ER_ETIMEOUT. timeout_ms < 0 waits for ever. */
 int er_shadow_wait(er_shadow *shadow, int64_t timeout_ms);
 /* Move up to max finished results into out; returns how many. */

@@ -81,6 +81,7 @@ void er_lane_free(er_lane *lane) {
         }
     }
     lane->runtime->release_run_options(lane->options);
+    free(lane->job);
     free(lane);
 }
 
@@ -98,9 +99,7 @@ int er_lane_run_into(er_lane *lane, er_model *model, OrtValue **outputs, int64_t
                                  model->output_names, lane->n_outputs, outputs);
     *latency_ns = monotonic_ns() - start;
     int code = er_ort_check(ort, status, why);
-    if (code == ER_OK) {
-        er_model_note_latency(model, *latency_ns);
-    }
+    er_model_note_run(model, code, *latency_ns);
     if (atomic_exchange(&lane->stopped, 0)) {
         int unset = er_ort_check(ort, ort->unset_terminate(lane->options), why);
         code = code != ER_OK ? ER_ETIMEOUT : unset;
@@ -145,6 +144,7 @@ int er_lane_run(er_lane *lane, er_model *model, int check_finite, er_run *out, e
     }
     if (code == ER_OK && check_finite) {
         code = any_nonfinite(lane, &out->flags, why);
+        atomic_fetch_add_explicit(&model->nonfinite, out->flags & ER_RUN_NONFINITE, memory_order_relaxed);
     }
     return code;
 }

@@ -19,9 +19,8 @@ struct er_lane {
     atomic_int stopped;
     int prepared; /* the outputs are tensors that every run writes into */
     size_t n_feeds, n_outputs;
-    er_shadow_job job;    /* of a copy in the shadow queue */
-    size_t queued_bytes;  /* likewise */
-    struct slot slots[];  /* feeds, then outputs */
+    struct er_job *job;  /* of a copy in the shadow queue, which owns it */
+    struct slot slots[]; /* feeds, then outputs */
 };
 
 /* Describe every value; ER_EINVAL where an output is missing. */

@@ -208,11 +208,19 @@ int er_model_arrange(er_model *model, const uint32_t *inputs, const uint32_t *ou
     return ER_OK;
 }
 
-int64_t er_model_latency_ns(const er_model *model) {
-    return atomic_load_explicit(&model->latency_ns, memory_order_relaxed);
+void er_model_count(const er_model *model, er_model_counts *out) {
+    out->runs = atomic_load_explicit(&model->runs, memory_order_relaxed);
+    out->failures = atomic_load_explicit(&model->failures, memory_order_relaxed);
+    out->nonfinite = atomic_load_explicit(&model->nonfinite, memory_order_relaxed);
+    out->latency_ns = atomic_load_explicit(&model->latency_ns, memory_order_relaxed);
 }
 
-void er_model_note_latency(er_model *model, int64_t latency_ns) {
+void er_model_note_run(er_model *model, int code, int64_t latency_ns) {
+    atomic_fetch_add_explicit(&model->runs, 1, memory_order_relaxed);
+    if (code != ER_OK) {
+        atomic_fetch_add_explicit(&model->failures, 1, memory_order_relaxed);
+        return;
+    }
     /* Two runs that end together may lose one of their updates; a running mean can bear it. */
     int64_t mean = atomic_load_explicit(&model->latency_ns, memory_order_relaxed);
     mean = mean == 0 ? latency_ns : mean + (latency_ns - mean) / LATENCY_WEIGHT;

@@ -20,9 +20,10 @@ struct er_model {
     size_t n_inputs, n_outputs;
     struct port inputs[ER_PORTS_MAX], outputs[ER_PORTS_MAX];
     const char *input_names[ER_PORTS_MAX], *output_names[ER_PORTS_MAX]; /* in the arranged order */
+    _Atomic uint64_t runs, failures, nonfinite;
     _Atomic int64_t latency_ns;
 };
 
-void er_model_note_latency(er_model *model, int64_t latency_ns);
+void er_model_note_run(er_model *model, int code, int64_t latency_ns);
 
 #endif

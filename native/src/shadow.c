@@ -10,7 +10,14 @@
 #include "lane.h"
 #include "ring.h"
 
-enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096 };
+enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096, RESULTS_MAX = 4096 };
+
+/* What the worker shall do with a copy of a call. */
+struct er_job {
+    uint64_t sequence;
+    size_t bytes, n_watches;
+    er_watch watches[ER_WATCHES_MAX];
+};
 
 struct counters {
     _Atomic uint64_t offered, done, disagreed, failed, nonfinite;
@@ -26,7 +33,7 @@ struct er_shadow {
     atomic_int closed, sleeping;
     pthread_mutex_t mutex;
     pthread_cond_t work, idle;
-    er_shadow_result *results; /* a ring of capacity results, under the mutex */
+    er_shadow_result *results; /* a ring of RESULTS_MAX results, under the mutex */
     size_t first_result, n_results;
     struct counters counters[];
 };
@@ -55,7 +62,7 @@ int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&shadow->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    shadow->results = calloc(capacity, sizeof shadow->results[0]);
+    shadow->results = calloc(RESULTS_MAX, sizeof shadow->results[0]);
     int code = shadow->results == NULL ? ER_ENOMEM : er_ring_init(&shadow->queue, capacity);
     if (code == ER_OK) {
         code = er_ring_init(&shadow->spare, capacity);
@@ -121,14 +128,20 @@ static void leave(er_shadow *shadow, size_t bytes) {
     }
 }
 
-static int enqueue(er_shadow *shadow, er_lane *lane, const er_shadow_job *job, size_t bytes) {
+static int enqueue(er_shadow *shadow, er_lane *lane, const struct er_job *job) {
     er_lane *copy = NULL;
     int code = copy_for_queue(shadow, lane, &copy);
     if (code != ER_OK) {
         return code;
     }
-    copy->job = *job;
-    copy->queued_bytes = bytes;
+    if (copy->job == NULL) {
+        copy->job = malloc(sizeof *copy->job);
+    }
+    if (copy->job == NULL) {
+        er_lane_free(copy);
+        return ER_ENOMEM;
+    }
+    *copy->job = *job;
     if (!er_ring_push(&shadow->queue, copy)) {
         er_lane_free(copy);
         return ER_EFULL;
@@ -137,34 +150,55 @@ static int enqueue(er_shadow *shadow, er_lane *lane, const er_shadow_job *job, s
     return ER_OK;
 }
 
-int er_shadow_offer(er_shadow *shadow, er_lane *lane, const er_shadow_job *job) {
-    if (job->slot >= shadow->n_slots) {
-        return ER_EINVAL;
-    }
-    struct counters *counters = &shadow->counters[job->slot];
-    atomic_fetch_add_explicit(&counters->offered, 1, memory_order_relaxed);
+/* Claim room for a job, copy it in, or say why not. */
+static int admit(er_shadow *shadow, er_lane *lane, struct er_job *job) {
     if (atomic_load_explicit(&shadow->closed, memory_order_relaxed)) {
-        atomic_fetch_add_explicit(&counters->dropped_closed, 1, memory_order_relaxed);
         return ER_ECLOSED;
     }
     if (atomic_fetch_add(&shadow->pending, 1) >= shadow->capacity) {
         leave(shadow, 0);
-        atomic_fetch_add_explicit(&counters->dropped_full, 1, memory_order_relaxed);
         return ER_EFULL;
     }
     int code = lane->prepared ? ER_OK : er_lane_describe(lane);
-    size_t bytes = code == ER_OK ? er_lane_bytes(lane) : 0;
-    if (code == ER_OK && atomic_fetch_add(&shadow->bytes, bytes) + bytes > shadow->bytes_max) {
-        leave(shadow, bytes);
-        atomic_fetch_add_explicit(&counters->dropped_bytes, 1, memory_order_relaxed);
-        return ER_ELIMIT;
+    job->bytes = code == ER_OK ? er_lane_bytes(lane) : 0;
+    if (atomic_fetch_add(&shadow->bytes, job->bytes) + job->bytes > shadow->bytes_max) {
+        code = ER_ELIMIT;
     }
     if (code == ER_OK) {
-        code = enqueue(shadow, lane, job, bytes);
+        code = enqueue(shadow, lane, job);
     }
     if (code != ER_OK) {
-        leave(shadow, bytes);
-        atomic_fetch_add_explicit(&counters->dropped_full, 1, memory_order_relaxed);
+        leave(shadow, job->bytes);
+    }
+    return code;
+}
+
+static _Atomic uint64_t *drop_counter(struct counters *counters, int code) {
+    switch (code) {
+    case ER_ECLOSED: return &counters->dropped_closed;
+    case ER_ELIMIT: return &counters->dropped_bytes;
+    default: return &counters->dropped_full;
+    }
+}
+
+int er_shadow_offer(er_shadow *shadow, er_lane *lane, uint64_t sequence, const er_watch *watches, size_t n_watches) {
+    struct er_job job = {.sequence = sequence, .n_watches = n_watches};
+    if (n_watches == 0 || n_watches > ER_WATCHES_MAX) {
+        return ER_EINVAL;
+    }
+    for (size_t i = 0; i < n_watches; i++) {
+        if (watches[i].slot >= shadow->n_slots) {
+            return ER_EINVAL;
+        }
+        job.watches[i] = watches[i];
+    }
+    int code = admit(shadow, lane, &job);
+    for (size_t i = 0; i < n_watches; i++) {
+        struct counters *counters = &shadow->counters[watches[i].slot];
+        atomic_fetch_add_explicit(&counters->offered, 1, memory_order_relaxed);
+        if (code != ER_OK) {
+            atomic_fetch_add_explicit(drop_counter(counters, code), 1, memory_order_relaxed);
+        }
     }
     return code;
 }
@@ -173,17 +207,17 @@ int er_shadow_offer(er_shadow *shadow, er_lane *lane, const er_shadow_job *job) 
 
 static void append_result(er_shadow *shadow, const er_shadow_result *result) {
     pthread_mutex_lock(&shadow->mutex);
-    if (shadow->n_results == shadow->capacity) {
+    if (shadow->n_results == RESULTS_MAX) {
         uint32_t lost = shadow->results[shadow->first_result].slot;
         atomic_fetch_add(&shadow->counters[lost].results_lost, 1);
-        shadow->first_result = (shadow->first_result + 1) % shadow->capacity;
+        shadow->first_result = (shadow->first_result + 1) % RESULTS_MAX;
         shadow->n_results--;
     }
-    shadow->results[(shadow->first_result + shadow->n_results++) % shadow->capacity] = *result;
+    shadow->results[(shadow->first_result + shadow->n_results++) % RESULTS_MAX] = *result;
     pthread_mutex_unlock(&shadow->mutex);
 }
 
-static int judge(er_lane *lane, OrtValue **outputs, er_shadow_result *result) {
+static int judge(er_lane *lane, double tolerance, OrtValue **outputs, er_shadow_result *result) {
     struct difference difference = {0};
     int nonfinite = 0;
     for (size_t i = 0; i < lane->n_outputs; i++) {
@@ -191,7 +225,7 @@ static int judge(er_lane *lane, OrtValue **outputs, er_shadow_result *result) {
         int code = er_value_nonfinite(lane->runtime, outputs[i], &found, NULL);
         if (code == ER_OK) {
             code = er_value_compare(lane->runtime, lane->slots[lane->n_feeds + i].value, outputs[i],
-                                    (double)lane->job.tolerance, &difference);
+                                    tolerance, &difference);
         }
         if (code != ER_OK) {
             return code;
@@ -204,14 +238,13 @@ static int judge(er_lane *lane, OrtValue **outputs, er_shadow_result *result) {
     return ER_OK;
 }
 
-static void run_job(er_shadow *shadow, er_lane *lane) {
-    const er_shadow_job *job = &lane->job;
-    struct counters *counters = &shadow->counters[job->slot];
-    er_shadow_result result = {.sequence = job->sequence, .slot = job->slot};
+static void run_watch(er_shadow *shadow, er_lane *lane, const er_watch *watch) {
+    struct counters *counters = &shadow->counters[watch->slot];
+    er_shadow_result result = {.sequence = lane->job->sequence, .slot = watch->slot};
     OrtValue *outputs[ER_PORTS_MAX] = {0};
-    result.code = er_lane_run_into(lane, job->model, outputs, &result.latency_ns, NULL);
+    result.code = er_lane_run_into(lane, watch->model, outputs, &result.latency_ns, NULL);
     if (result.code == ER_OK) {
-        result.code = judge(lane, outputs, &result);
+        result.code = judge(lane, (double)watch->tolerance, outputs, &result);
     }
     for (size_t i = 0; i < lane->n_outputs; i++) {
         er_value_free(shadow->runtime, er_from_ort(outputs[i]));
@@ -221,6 +254,17 @@ static void run_job(er_shadow *shadow, er_lane *lane) {
     atomic_fetch_add(&counters->nonfinite, result.nonfinite);
     atomic_fetch_add(&counters->disagreed, result.disagree);
     append_result(shadow, &result);
+}
+
+static void run_job(er_shadow *shadow, er_lane *lane) {
+    for (size_t i = 0; i < lane->job->n_watches; i++) {
+        const er_watch *watch = &lane->job->watches[i];
+        if (atomic_load(&shadow->closed)) {
+            atomic_fetch_add(&shadow->counters[watch->slot].dropped_closed, 1);
+        } else {
+            run_watch(shadow, lane, watch);
+        }
+    }
 }
 
 static void sleep_until_work(er_shadow *shadow, er_lane **lane) {
@@ -234,7 +278,7 @@ static void sleep_until_work(er_shadow *shadow, er_lane **lane) {
 }
 
 static void retire(er_shadow *shadow, er_lane *lane) {
-    size_t bytes = lane->queued_bytes;
+    size_t bytes = lane->job->bytes;
     if (!er_ring_push(&shadow->spare, lane)) {
         er_lane_free(lane);
     }
@@ -250,11 +294,7 @@ int er_shadow_work(er_shadow *shadow) {
         if (lane == NULL) {
             return ER_OK;
         }
-        if (atomic_load(&shadow->closed)) {
-            atomic_fetch_add(&shadow->counters[lane->job.slot].dropped_closed, 1);
-        } else {
-            run_job(shadow, lane);
-        }
+        run_job(shadow, lane);
         retire(shadow, lane);
     }
 }
@@ -287,7 +327,7 @@ int er_shadow_results(er_shadow *shadow, er_shadow_result *out, size_t max) {
     size_t count = shadow->n_results < max ? shadow->n_results : max;
     for (size_t i = 0; i < count; i++) {
         out[i] = shadow->results[shadow->first_result];
-        shadow->first_result = (shadow->first_result + 1) % shadow->capacity;
+        shadow->first_result = (shadow->first_result + 1) % RESULTS_MAX;
     }
     shadow->n_results -= count;
     pthread_mutex_unlock(&shadow->mutex);

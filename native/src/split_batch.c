@@ -1,25 +1,50 @@
-/* split_batch.c: the arms of many keys in one call, by the layout in which the keys lie in memory. */
+/* split_batch.c: the arms of many keys that are bytes, by the layout in which the keys lie in memory.
+ *
+ * Every layout becomes a run of (bytes, length); integers have split_int64.c.
+ */
+#include <string.h>
+
 #include "split.h"
 #include "xxh64.h"
 
-#include <string.h>
+/* Stands in for a NULL that comes with no bytes: no arithmetic is done on a null pointer. */
+static const unsigned char batch_no_bytes[1] = {0};
 
-/* '-' and the 19 digits of -2^63. */
-#define BATCH_INT64_TEXT_MAX 20
+static inline int32_t batch_arm_of_hash(const struct er_split *split, uint64_t hash) {
+    return split_arm_of_point(split, split_point_of_hash(hash));
+}
 
-static int32_t batch_arm_of_key(const struct er_split *split, const unsigned char *key, size_t length) {
-    return split_arm_of_point(split, split_point_of_hash(er_xxh64(key, length, split->seed)));
+static inline int32_t batch_arm_of_key(const struct er_split *split, const unsigned char *key, size_t length) {
+    uint64_t seed = split->seed;
+    return batch_arm_of_hash(split,
+                             length < XXH64_STRIPE ? xxh64_short(key, length, seed) : er_xxh64(key, length, seed));
+}
+
+/* The width of binary UUIDs: a length known to the compiler leaves neither loops nor branches in the hash. */
+static void batch_assign_16(const struct er_split *split, const unsigned char *keys, size_t n, int32_t *arms) {
+    for (size_t i = 0; i < n; i++) {
+        arms[i] = batch_arm_of_hash(split, xxh64_short(keys + i * 16, 16, split->seed));
+    }
 }
 
 int er_split_assign_fixed(const er_split *split, const void *keys, size_t width, size_t n, int32_t *arms) {
     if (split == NULL || (n > 0 && (arms == NULL || (keys == NULL && width > 0) || width > SIZE_MAX / n))) {
         return ER_EINVAL;
     }
-    const unsigned char *key = keys;
+    const unsigned char *bytes = keys != NULL ? keys : batch_no_bytes;
+    if (width == 16) {
+        batch_assign_16(split, bytes, n, arms);
+        return ER_OK;
+    }
     for (size_t i = 0; i < n; i++) {
-        arms[i] = batch_arm_of_key(split, width > 0 ? key + i * width : key, width);
+        arms[i] = batch_arm_of_key(split, bytes + i * width, width);
     }
     return ER_OK;
+}
+
+/* Whether [begin, end) lies within data_len bytes. */
+static inline int batch_is_slice(int64_t begin, int64_t end, size_t data_len) {
+    return begin >= 0 && end >= begin && (uint64_t)end <= data_len;
 }
 
 int er_split_assign_offsets32(const er_split *split, const void *data, size_t data_len, const int32_t *offsets,
@@ -27,12 +52,9 @@ int er_split_assign_offsets32(const er_split *split, const void *data, size_t da
     if (split == NULL || offsets == NULL || (data == NULL && data_len > 0) || (n > 0 && arms == NULL)) {
         return ER_EINVAL;
     }
-    const unsigned char *bytes = data;
-    if (offsets[0] < 0) {
-        return ER_EINVAL;
-    }
+    const unsigned char *bytes = data != NULL ? data : batch_no_bytes;
     for (size_t i = 0; i < n; i++) {
-        if (offsets[i + 1] < offsets[i] || (uint32_t)offsets[i + 1] > data_len) {
+        if (!batch_is_slice(offsets[i], offsets[i + 1], data_len)) {
             return ER_EINVAL;
         }
         arms[i] = batch_arm_of_key(split, bytes + offsets[i], (size_t)(offsets[i + 1] - offsets[i]));
@@ -45,12 +67,9 @@ int er_split_assign_offsets64(const er_split *split, const void *data, size_t da
     if (split == NULL || offsets == NULL || (data == NULL && data_len > 0) || (n > 0 && arms == NULL)) {
         return ER_EINVAL;
     }
-    const unsigned char *bytes = data;
-    if (offsets[0] < 0) {
-        return ER_EINVAL;
-    }
+    const unsigned char *bytes = data != NULL ? data : batch_no_bytes;
     for (size_t i = 0; i < n; i++) {
-        if (offsets[i + 1] < offsets[i] || (uint64_t)offsets[i + 1] > data_len) {
+        if (!batch_is_slice(offsets[i], offsets[i + 1], data_len)) {
             return ER_EINVAL;
         }
         arms[i] = batch_arm_of_key(split, bytes + offsets[i], (size_t)(offsets[i + 1] - offsets[i]));
@@ -66,44 +85,19 @@ int er_split_assign_separated(const er_split *split, const char *data, size_t le
     if (n == 0) {
         return len == 0 ? ER_OK : ER_EINVAL;
     }
-    const char *end = data + len;
-    for (size_t i = 0; i < n; i++) {
-        const char *stop = data < end ? memchr(data, separator, (size_t)(end - data)) : NULL;
-        int is_last = i + 1 == n;
-        if ((stop == NULL) != is_last) {
+    const unsigned char *key = data != NULL ? (const unsigned char *)data : batch_no_bytes;
+    const unsigned char *end = key + len;
+    for (size_t i = 0; i + 1 < n; i++) {
+        const unsigned char *stop = memchr(key, separator, (size_t)(end - key));
+        if (stop == NULL) {
             return ER_EINVAL;
         }
-        size_t length = (size_t)((is_last ? end : stop) - data);
-        arms[i] = batch_arm_of_key(split, (const unsigned char *)data, length);
-        data = is_last ? end : stop + 1;
+        arms[i] = batch_arm_of_key(split, key, (size_t)(stop - key));
+        key = stop + 1;
     }
-    return ER_OK;
-}
-
-static size_t batch_decimal_text(int64_t value, unsigned char text[BATCH_INT64_TEXT_MAX], unsigned char **first) {
-    unsigned char *end = text + BATCH_INT64_TEXT_MAX;
-    unsigned char *at = end;
-    uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    do {
-        *--at = (unsigned char)('0' + magnitude % 10);
-        magnitude /= 10;
-    } while (magnitude > 0);
-    if (value < 0) {
-        *--at = '-';
-    }
-    *first = at;
-    return (size_t)(end - at);
-}
-
-int er_split_assign_int64(const er_split *split, const int64_t *keys, size_t n, int32_t *arms) {
-    if (split == NULL || (n > 0 && (keys == NULL || arms == NULL))) {
+    if (memchr(key, separator, (size_t)(end - key)) != NULL) {
         return ER_EINVAL;
     }
-    unsigned char text[BATCH_INT64_TEXT_MAX];
-    for (size_t i = 0; i < n; i++) {
-        unsigned char *first;
-        size_t length = batch_decimal_text(keys[i], text, &first);
-        arms[i] = batch_arm_of_key(split, first, length);
-    }
+    arms[n - 1] = batch_arm_of_key(split, key, (size_t)(end - key));
     return ER_OK;
 }

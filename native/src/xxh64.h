@@ -63,17 +63,26 @@ static inline uint64_t xxh64_avalanche(uint64_t hash) {
     return hash ^ (hash >> 32);
 }
 
-/* Consumes the last bytes, fewer than a stripe of them, and finishes the hash. */
+/* Consumes the last `left` < XXH64_STRIPE bytes and finishes the hash. One test for each bit of `left`: no loop. */
 static inline uint64_t xxh64_finish(uint64_t hash, const unsigned char *bytes, size_t left) {
-    for (; left >= 8; bytes += 8, left -= 8) {
+    if ((left & 16) != 0) {
         hash = xxh64_mix8(hash, xxh64_load64(bytes));
+        hash = xxh64_mix8(hash, xxh64_load64(bytes + 8));
+        bytes += 16;
     }
-    if (left >= 4) {
+    if ((left & 8) != 0) {
+        hash = xxh64_mix8(hash, xxh64_load64(bytes));
+        bytes += 8;
+    }
+    if ((left & 4) != 0) {
         hash = xxh64_mix4(hash, xxh64_load32(bytes));
         bytes += 4;
-        left -= 4;
     }
-    for (; left > 0; bytes++, left--) {
+    if ((left & 2) != 0) {
+        hash = xxh64_mix1(xxh64_mix1(hash, bytes[0]), bytes[1]);
+        bytes += 2;
+    }
+    if ((left & 1) != 0) {
         hash = xxh64_mix1(hash, *bytes);
     }
     return xxh64_avalanche(hash);

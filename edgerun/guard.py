@@ -1,0 +1,72 @@
+"""The breaker: keeps a model that keeps failing from serving, until it has proven itself in the shadow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerPolicy:
+    """When a breaker opens, and how it closes again.
+
+    Attributes:
+        failures: failures in a row that open it.
+        retry_after_s: seconds from opening, or from a failed trial, to the next trial in the shadow.
+        trials: good trials in a row that close it.
+    """
+
+    failures: int = 5
+    retry_after_s: float = 30.0
+    trials: int = 3
+
+
+class Breaker:
+    """Counts a model's failures in a row. Closed: it serves. Open: the control serves and trials run in the shadow."""
+
+    __slots__ = ("_clock", "_good_trials", "_lock", "_next_trial", "_policy", "failures", "is_open")
+
+    def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._policy, self._clock = policy, clock
+        self._lock = threading.Lock()
+        self.failures = 0
+        """Failures in a row; read without the lock on the hot path."""
+        self.is_open = False
+        self._good_trials, self._next_trial = 0, 0.0
+
+    def record_failure(self) -> None:
+        """Count a failure of a served run."""
+        with self._lock:
+            self.failures += 1
+            if self.failures >= self._policy.failures and not self.is_open:
+                self.is_open = True
+                self._good_trials, self._next_trial = 0, self._clock() + self._policy.retry_after_s
+
+    def record_success(self) -> None:
+        """Forget the failures: a served run was good."""
+        with self._lock:
+            if not self.is_open:
+                self.failures = 0
+
+    def claim_trial(self) -> bool:
+        """Return whether a trial is due; a caller that gets True must offer one to the shadow."""
+        with self._lock:
+            if not self.is_open or self._clock() < self._next_trial:
+                return False
+            self._next_trial = self._clock() + self._policy.retry_after_s
+            return True
+
+    def record_trial(self, *, good: bool) -> None:
+        """Count a trial's result; enough good ones in a row close the breaker."""
+        with self._lock:
+            if not self.is_open:
+                return
+            if not good:
+                self._good_trials = 0
+                return
+            self._good_trials += 1
+            self._next_trial = self._clock()  # a good trial may be followed by the next at once
+            if self._good_trials >= self._policy.trials:
+                self.is_open, self.failures = False, 0

@@ -1,0 +1,64 @@
+"""Every limit of the device package, in one frozen dataclass; each is tested at the limit and one past it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What edgerun accepts at most. Going past a limit is an error that names it, never a truncation."""
+
+    key_max_bytes: int = 2**20
+    """Bytes of one key, after a text is encoded and an integer is written out."""
+
+    salt_max_bytes: int = 1024
+    """UTF-8 bytes of a split's salt."""
+
+    arm_name_max_bytes: int = 128
+    """UTF-8 bytes of an arm's name."""
+
+    arms_max: int = 1024
+    """Arms of one split, those of weight zero included."""
+
+    ranges_max: int = 65536
+    """Ranges of one split: ``ER_SPLIT_MAX_RANGES`` of the C core. A reweight of n arms adds at most n - 1."""
+
+    weight_max_bits: int = 8192
+    """Bits of each weight once all weights of a split are brought to one common denominator."""
+
+    nodes_max: int = 256
+    """Nodes of one routing graph."""
+
+    routes_max: int = 4096
+    """Ways through one routing graph, each counted by the arms, forced keys and controls that lead to it."""
+
+    models_max: int = 64
+    """Models of one bundle."""
+
+    bundle_json_max_bytes: int = 16 * 2**20
+    """Bytes of a bundle's bundle.json or golden.json."""
+
+    lane_shapes_max: int = 16
+    """Sets of input shapes for which one model keeps prepared lanes; calls with further shapes run freely."""
+
+    lane_max_bytes: int = 2**20
+    """Bytes of all inputs and outputs of a prepared lane; larger calls run freely, where a copy would cost."""
+
+    shadow_queue_max: int = 64
+    """Calls that may wait for the shadow; a power of two. What comes on top is dropped and counted."""
+
+    shadow_queue_max_bytes: int = 16 * 2**20
+    """Bytes of the tensors that wait for the shadow."""
+
+    shadow_tolerance: float = 0.01
+    """How far single-valued float outputs may lie apart and still agree, where a shadow_deploy does not say."""
+
+    watches_max: int = 16
+    """Models that watch one call: ``ER_WATCHES_MAX`` of the C core."""
+
+    workers_max: int = 4
+    """Threads for calls with a deadline, and for apredict()."""
+
+
+LIMITS = Limits()

@@ -1,0 +1,162 @@
+"""One opened model and the lanes that calls run in.
+
+A lane is prepared for one set of input shapes once a first call has shown the shapes of the outputs; from then on a
+call with those shapes allocates nothing but what it returns. Whatever does not fit (strings, maps, outputs whose
+shape depends on the data, very large tensors) runs freely: onnxruntime allocates the outputs of each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgerun import _core_runtime as core
+from edgerun._core_runtime import Array, Lane, Model, Value
+from edgerun.inputs import check_inputs
+from edgerun.limits import LIMITS
+from edgerun.signature import Signature, conflicting_output
+
+_Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one run ended.
+
+    Attributes:
+        outputs: one per output of the signature; None where the run failed.
+        problem: "error", "nonfinite", "shape" or "deadline"; None for a good run.
+        reason: one sentence on the problem.
+        latency_ns: of the run.
+        lane: where it ran; its values are still there for the shadow queue.
+    """
+
+    outputs: list[Value] | None
+    problem: str | None
+    reason: str
+    latency_ns: int
+    lane: Lane
+
+
+class Session:
+    """One opened model behind the signature that all models of the bundle share."""
+
+    def __init__(self, name: str, model: Model, signature: Signature) -> None:
+        self.name, self.model, self.signature = name, model, signature
+        self.handle = model.handle
+        self.output_names = tuple(port.name for port in signature.outputs)
+        model.arrange(tuple(port.name for port in signature.inputs), self.output_names)
+        self._names = tuple(port.name for port in signature.inputs)
+        self._dtypes = tuple(port.dtype for port in signature.inputs)
+        self._free: dict[Any, list[Lane]] = {}
+        self._unprepared: set[_Shapes] = set()
+        self._preparable = all(port.dtype not in {None, np.dtype(object)} for port in signature.outputs + signature.inputs)
+        self.take: Callable[[Any], Lane | None] = self._take_one if len(self._names) == 1 else self._take_all
+        """Return a prepared lane with the inputs in it, or None where only check_inputs can tell more."""
+
+    # The two ways of take() are the hot path: dtypes are compared by identity and shapes looked up, so that
+    # whatever is unusual falls through to check_inputs(), which explains.
+
+    def _take_one(self, inputs: Any) -> Lane | None:
+        if type(inputs) is dict:
+            if len(inputs) != 1:
+                return None
+            inputs = inputs.get(self._names[0])
+        if type(inputs) is not np.ndarray or inputs.dtype is not self._dtypes[0]:
+            return None
+        try:
+            lane = self._free[inputs.shape].pop()
+        except (KeyError, IndexError):
+            return None
+        lane.feeds[0][...] = inputs
+        return lane
+
+    def _take_all(self, inputs: Any) -> Lane | None:
+        if type(inputs) is not dict or len(inputs) != len(self._names):
+            return None
+        shapes = []
+        for name, dtype in zip(self._names, self._dtypes, strict=True):
+            array = inputs.get(name)
+            if type(array) is not np.ndarray or array.dtype is not dtype:
+                return None
+            shapes.append(array.shape)
+        try:
+            lane = self._free[tuple(shapes)].pop()
+        except (KeyError, IndexError):
+            return None
+        for name, feed in zip(self._names, lane.feeds, strict=True):
+            feed[...] = inputs[name]
+        return lane
+
+    def run(self, feeds: tuple[Array, ...], *, check: bool) -> Outcome:
+        """Run checked feeds, preparing a lane for their shapes where that is possible.
+
+        Args:
+            feeds: C-contiguous arrays as check_inputs gives them.
+            check: whether an output that is not finite, or of a wrong shape, is a problem.
+        """
+        outcome = self.run_lane(Lane(feeds, len(self.output_names)), check=check)
+        if outcome.problem is None:
+            self._prepare(feeds, outcome)
+        return outcome
+
+    def run_lane(self, lane: Lane, *, check: bool) -> Outcome:
+        """Run a lane whose outputs onnxruntime allocates, and read them."""
+        code = core.run_lane(lane.handle, self.handle, check, lane.run, lane.why)
+        if code < 0:
+            problem = "deadline" if code == core.STOPPED else "error"
+            return Outcome(None, problem, f"model {self.name!r}: {core.message(lane.why)}", lane.run.latency_ns, lane)
+        outputs = [lane.output(index) for index in range(len(self.output_names))]
+        problem, reason = self._judge(lane, outputs) if check else (None, "")
+        return Outcome(outputs, problem, reason, lane.run.latency_ns, lane)
+
+    def _judge(self, lane: Lane, outputs: list[Value]) -> tuple[str | None, str]:
+        if lane.run.flags & core.NONFINITE:
+            return "nonfinite", f"model {self.name!r}: an output holds NaN or infinity"
+        for port, output in zip(self.signature.outputs, outputs, strict=True):
+            conflict = conflicting_output(port, output.shape) if isinstance(output, np.ndarray) else None
+            if conflict:
+                return "shape", f"model {self.name!r}: {conflict}"
+        return None, ""
+
+    def _key(self, feeds: tuple[Array, ...]) -> Any:
+        shapes = tuple(feed.shape for feed in feeds)
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    def _prepare(self, feeds: tuple[Array, ...], outcome: Outcome) -> None:
+        """Add a prepared lane for these shapes, once a trial run through it gives the very same outputs."""
+        key = self._key(feeds)
+        outputs = outcome.outputs
+        if not self._preparable or key in self._unprepared or outputs is None:
+            return
+        if key not in self._free and len(self._free) >= LIMITS.lane_shapes_max:
+            return
+        arrays = [output for output in outputs if isinstance(output, np.ndarray)]
+        if sum(array.nbytes for array in (*feeds, *arrays)) > LIMITS.lane_max_bytes:
+            return
+        lane = Lane(tuple(feed.copy() for feed in feeds), tuple(np.empty_like(array) for array in arrays))
+        if key not in self._free:
+            code = core.run_lane(lane.handle, self.handle, 0, lane.run, lane.why)
+            if code < 0 or any(a.tobytes() != b.tobytes() for a, b in zip(arrays, lane.outputs, strict=True)):
+                self._unprepared.add(key)
+                return
+        lane.home = self._free.setdefault(key, lane.home)
+        lane.home.append(lane)
+
+    def forget(self, lane: Lane) -> None:
+        """Prepare no more lanes for the shapes of this one: its model's output shapes depend on the data."""
+        key = self._key(lane.feeds)
+        self._unprepared.add(key)
+        self._free.pop(key, None)
+
+    def read_inputs(self, inputs: Any, cast: str | None) -> tuple[Array, ...]:
+        """Return checked feeds; see check_inputs()."""
+        return check_inputs(self.signature, inputs, cast)
+
+
+def outputs_by_name(session: Session, outputs: list[Value]) -> Mapping[str, Value]:
+    """Return outputs under their names."""
+    return dict(zip(session.output_names, outputs, strict=True))

@@ -1,0 +1,125 @@
+"""The shadow: watched models run on copies of calls, on a thread of the lowest priority, and never answer."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgerun import _core_runtime as core
+from edgerun._core_runtime import Lane, Model
+from edgerun.limits import LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowResult:
+    """How one watched model answered one call, against what was served.
+
+    Attributes:
+        sequence: of the call within its stream.
+        slot: the number of the watch.
+        disagree: a label or an argmax differs, or a single value by more than the node's tolerance.
+        max_abs_diff: the largest absolute difference of any float; infinity where only one side is finite.
+        latency_s: seconds of the watched run.
+        failed: the watched model raised, so there is no comparison.
+        nonfinite: the watched model's outputs hold NaN or infinity.
+    """
+
+    sequence: int
+    slot: int
+    disagree: bool
+    max_abs_diff: float
+    latency_s: float
+    failed: bool
+    nonfinite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCounts:
+    """What became of the calls offered to one watch.
+
+    Attributes:
+        offered: calls offered: done + all dropped + those still queued.
+        done: watched runs that ended, failed ones included.
+        disagreed: of those, how many disagreed with what was served.
+        failed: how many raised.
+        nonfinite: how many gave NaN or infinity.
+        dropped_full: dropped since the queue was full.
+        dropped_bytes: dropped since the queued tensors would have exceeded their bytes.
+        dropped_closed: dropped since the runner was closing.
+        results_lost: results that nobody fetched before their place was needed.
+    """
+
+    offered: int = 0
+    done: int = 0
+    disagreed: int = 0
+    failed: int = 0
+    nonfinite: int = 0
+    dropped_full: int = 0
+    dropped_bytes: int = 0
+    dropped_closed: int = 0
+    results_lost: int = 0
+
+
+class Shadow:
+    """The queue, its worker thread and the models that it runs; a process's own, never shared over a fork."""
+
+    def __init__(self, models: Sequence[tuple[Model, float]]) -> None:
+        """Watch ``(model, tolerance)`` pairs; the index of a pair is the slot of its watch."""
+        self._models = tuple(models)  # the queue holds bare pointers to them
+        self._queue = core.new_shadow(LIMITS.shadow_queue_max, LIMITS.shadow_queue_max_bytes, max(1, len(models)))
+        self._watches = [core.new_watch(model, slot, tolerance) for slot, (model, tolerance) in enumerate(models)]
+        self._thread = threading.Thread(target=self._work, name="edgerun-shadow", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        _lowest_priority()
+        core.shadow_work(self._queue)  # returns after close(); the GIL is never held inside
+
+    def watches(self, slots: Sequence[int]) -> Any:
+        """Return the C array of watches to offer a call to."""
+        return core.watch_array([self._watches[slot] for slot in slots])
+
+    def offer(self, lane: Lane, sequence: int, watches: Any) -> None:
+        """Copy a lane's inputs and outputs into the queue, or count why not. Never waits."""
+        core.shadow_offer(self._queue, lane.handle, sequence, watches, len(watches))
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until all offered calls are done; False if the time ran out."""
+        return core.shadow_wait(self._queue, timeout_s)
+
+    def results(self) -> list[ShadowResult]:
+        """Return the results since the last call, oldest first."""
+        return [
+            ShadowResult(
+                sequence=result.sequence,
+                slot=result.slot,
+                disagree=bool(result.disagree),
+                max_abs_diff=result.max_abs_diff,
+                latency_s=result.latency_ns * 1e-9,
+                failed=result.code != 0,
+                nonfinite=bool(result.nonfinite),
+            )
+            for result in core.shadow_results(self._queue)
+        ]
+
+    def counts(self, slot: int) -> ShadowCounts:
+        """Return what became of the calls offered to one watch."""
+        return ShadowCounts(*core.shadow_counts(self._queue, slot))
+
+    def close(self) -> None:
+        """Drop what is queued, and return when the worker has ended its current run."""
+        core.shadow_close(self._queue)
+        self._thread.join()
+
+
+def _lowest_priority() -> None:
+    """Let every other thread go first. Where the system refuses, the shadow merely runs at normal priority."""
+    if not hasattr(os, "SCHED_IDLE"):
+        return
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # 0 is the calling thread
+    except OSError:  # a sandbox may forbid it; serving must not depend on it
+        return

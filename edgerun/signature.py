@@ -1,0 +1,94 @@
+"""What goes into a model and what comes out; whether two models may stand in for each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgerun._core_runtime import Model, Port, dtype_name
+from edgerun.errors import GraphError, ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The inputs and outputs that a caller sees, in the order in which lanes hold them."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    @classmethod
+    def of(cls, name: str, model: Model) -> Signature:
+        """Return a model's signature.
+
+        Raises:
+            ModelError: an input is not a tensor, or a tensor's element type is one that numpy lacks.
+        """
+        for role, ports in (("input", model.inputs), ("output", model.outputs)):
+            for port in ports:
+                if role == "input" and port.kind != "tensor":
+                    raise ModelError(f"model {name!r}: input {port.name!r} is a {port.kind}; edgerun feeds tensors only")
+                if port.kind == "tensor" and port.dtype is None:
+                    raise ModelError(f"model {name!r}: {role} {port.name!r} has an element type that numpy lacks")
+                if role == "output" and port.kind not in {"tensor", "sequence", "map"}:
+                    raise ModelError(f"model {name!r}: output {port.name!r} is a {port.kind}, which edgerun cannot read")
+        return cls(model.inputs, model.outputs)
+
+
+def common_signature(signatures: dict[str, Signature]) -> Signature:
+    """Return the signature that every one of the named models serves.
+
+    Models agree when their inputs and outputs have the same names, kinds, dtypes and ranks, and no dimension is
+    fixed to two different sizes. Where one model fixes a dimension that another leaves open, the fixed one holds.
+
+    Raises:
+        GraphError: two models disagree; the message names both, the input or output, and what each says.
+    """
+    (first, common), *rest = signatures.items()
+    for name, signature in rest:
+        common = Signature(
+            _common_ports("input", first, common.inputs, name, signature.inputs),
+            _common_ports("output", first, common.outputs, name, signature.outputs),
+        )
+    return common
+
+
+def _common_ports(
+    role: str, name_a: str, ports_a: tuple[Port, ...], name_b: str, ports_b: tuple[Port, ...]
+) -> tuple[Port, ...]:
+    by_name = {port.name: port for port in ports_b}
+    if {port.name for port in ports_a} != by_name.keys():
+        raise GraphError(
+            f"models {name_a!r} and {name_b!r} differ in their {role}s: "
+            f"{name_a!r} has {_names(ports_a)}, {name_b!r} has {_names(ports_b)}"
+        )
+    return tuple(_common_port(role, name_a, a, name_b, by_name[a.name]) for a in ports_a)
+
+
+def _names(ports: tuple[Port, ...]) -> str:
+    return ", ".join(repr(port.name) for port in ports) or "none"
+
+
+def _common_port(role: str, name_a: str, a: Port, name_b: str, b: Port) -> Port:
+    dims = _common_dims(a.dims, b.dims)
+    if a.kind != b.kind or a.dtype != b.dtype or dims is False:
+        raise GraphError(f"models {name_a!r} and {name_b!r} differ in {role} {a.name!r}: {name_a!r} has {a}, {name_b!r} has {b}")
+    return replace(a, dims=dims)
+
+
+def _common_dims(
+    a: tuple[int | str, ...] | None, b: tuple[int | str, ...] | None
+) -> tuple[int | str, ...] | None | bool:
+    if a is None or b is None:
+        return b if a is None else a
+    if len(a) != len(b) or any(isinstance(x, int) and isinstance(y, int) and x != y for x, y in zip(a, b, strict=True)):
+        return False
+    return tuple(y if isinstance(y, int) else x for x, y in zip(a, b, strict=True))
+
+
+def conflicting_output(port: Port, shape: tuple[int, ...]) -> str | None:
+    """Say how an output's shape breaks what the signature declares; None if it does not."""
+    if port.dims is None:
+        return None
+    if len(shape) != len(port.dims) or any(isinstance(d, int) and d != s for d, s in zip(port.dims, shape, strict=True)):
+        assert port.dtype is not None  # a tensor's, by Signature.of
+        return f"output {port.name!r} has shape {list(shape)}, expected {dtype_name(port.dtype)} {list(port.dims)}"
+    return None
