@@ -43,19 +43,42 @@ def test_an_answer_is_that_of_onnxruntime(model_file):
     )
 
 
-def test_an_output_that_is_no_tensor_cannot_be_golden(model_file):
-    with pytest.raises(BundleError, match="'output_probability' is a list; only tensors"):
-        golden.answers(model_file("map", models.strings_to_map()), {"word": np.array([["good"]], object)})
+def test_maps_are_golden_with_their_keys_as_text(model_file):
+    path = model_file("map", models.strings_to_map((0, 1)))
+    answer = golden.answers(path, {"word": np.array([["good"], ["bad"]], object)})
+    assert answer["output_label"] == [1, 0]
+    assert [sorted(each) for each in answer["output_probability"]] == [["0", "1"], ["0", "1"]]
+    assert json.loads(json.dumps(answer)) == answer
 
 
 def test_an_output_that_is_not_finite_cannot_be_golden(model_file):
-    with pytest.raises(BundleError, match="'y' is not finite"):
+    with pytest.raises(BundleError, match=r"'y'.* cannot be golden: it holds NaN or an infinity"):
         golden.answers(model_file("log", models.non_finite()), {"x": np.array([[0, 1]], np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [(models.sparse_output(), "SparseTensor"), (models.empty_optional_output(), "NoneType")],
+)
+def test_an_output_of_another_kind_cannot_be_golden(model_file, model, kind):
+    with pytest.raises(BundleError, match=f"cannot be golden: it holds a {kind}"):
+        golden.answers(model_file("odd", model), {"x": np.ones(2, np.float32)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), [{"a": float("inf")}], np.array(np.nan)])
+def test_what_is_not_finite_is_not_nested(value):
+    with pytest.raises(ValueError, match="NaN or an infinity"):
+        golden.nested(value)
+
+
+def finite(dtype):
+    is_float = np.dtype(dtype).kind == "f"
+    return {"allow_nan": False, "allow_infinity": False} if is_float else None
 
 
 @given(
     st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.uint64, np.bool_]).flatmap(
-        lambda dtype: arrays(dtype, array_shapes(min_dims=0, min_side=0))
+        lambda dtype: arrays(dtype, array_shapes(min_dims=0, min_side=0), elements=finite(dtype))
     )
 )
 def test_nested_lists_read_back_as_the_same_array_after_json(array):
