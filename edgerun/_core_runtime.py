@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -132,9 +133,22 @@ class Model:
         outputs: its outputs, in the model's order.
     """
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, name: str, path: str, threads: int) -> None:
+        """Load an ONNX file.
+
+        Args:
+            name: what the model is called in its bundle, for errors.
+            path: of the file.
+            threads: for one run, the calling thread included; none of them spins.
+
+        Raises:
+            ModelError: onnxruntime refuses the file.
+        """
         out, why = ffi.new("er_model **"), ffi.new("er_message *")
-        raise_for(lib.er_model_open(runtime(), path.encode(), threads, out, why), why)
+        try:
+            raise_for(lib.er_model_open(runtime(), os.fsencode(path), threads, out, why), why)
+        except ModelError as error:
+            raise ModelError(f"model {name!r}: {path} cannot be loaded: {error}") from error
         self.handle = ffi.gc(out[0], lib.er_model_free)
         self.inputs = tuple(self._port(lib.er_model_input, i) for i in range(lib.er_model_input_count(self.handle)))
         self.outputs = tuple(self._port(lib.er_model_output, i) for i in range(lib.er_model_output_count(self.handle)))

@@ -314,3 +314,22 @@ def _parse_shadow_deploy(_: str, table: _Fields) -> ShadowDeploy:
     sample = table.take("sample", "a share from 0 to 1", _is_share, 1.0)
     tolerance = table.take("tolerance", "a finite number, 0 or more", _is_tolerance, LIMITS.shadow_tolerance)
     return ShadowDeploy(champion, tuple(shadows), float(sample), float(tolerance))
+
+
+def node_to_dict(node: Node) -> dict[str, Any]:
+    """Return a node as parse_graph() reads it, with the exact ranges of its split instead of bare weights."""
+    match node:
+        case RandomSplit():
+            optional = {"split_key": node.split_key, "force": dict(node.force)}
+            fields = {"split": node.split.to_dict(), "control": node.control, "traffic": node.traffic}
+            return {"kind": "random_split", **fields, **{name: value for name, value in optional.items() if value}}
+        case KeySplit():
+            return {"kind": "key_split", "field": node.field, "cases": dict(node.cases), "default": node.default}
+        case ShadowDeploy():
+            return {
+                "kind": "shadow_deploy",
+                "champion": node.champion,
+                "shadows": list(node.shadows),
+                "sample": node.sample,
+                "tolerance": node.tolerance,
+            }

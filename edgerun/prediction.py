@@ -34,6 +34,10 @@ class Prediction(dict[str, Value]):
     _sequence: int
     _latency_ns: int
 
+    def set_event(self, epoch: str, sequence: int, latency_ns: int) -> None:
+        """Set which event this is; for the runner that makes it."""
+        self._epoch, self._sequence, self._latency_ns = epoch, sequence, latency_ns
+
     @property
     def id(self) -> str:
         """The id of the call's event, for labels and outcomes that come later: ``epoch-sequence``."""

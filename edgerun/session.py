@@ -15,6 +15,7 @@ import numpy as np
 
 from edgerun import _core_runtime as core
 from edgerun._core_runtime import Array, Lane, Model, Value
+from edgerun.guard import Breaker, BreakerPolicy
 from edgerun.inputs import check_inputs
 from edgerun.limits import LIMITS
 from edgerun.signature import Signature, conflicting_output
@@ -47,6 +48,7 @@ class Session:
     def __init__(self, name: str, model: Model, signature: Signature) -> None:
         self.name, self.model, self.signature = name, model, signature
         self.handle = model.handle
+        self.breaker = Breaker(BreakerPolicy())
         self.output_names = tuple(port.name for port in signature.outputs)
         model.arrange(tuple(port.name for port in signature.inputs), self.output_names)
         self._names = tuple(port.name for port in signature.inputs)
@@ -135,6 +137,8 @@ class Session:
         if key not in self._free and len(self._free) >= LIMITS.lane_shapes_max:
             return
         arrays = [output for output in outputs if isinstance(output, np.ndarray)]
+        if any(conflicting_output(port, a.shape) for port, a in zip(self.signature.outputs, arrays, strict=True)):
+            return
         if sum(array.nbytes for array in (*feeds, *arrays)) > LIMITS.lane_max_bytes:
             return
         lane = Lane(tuple(feed.copy() for feed in feeds), tuple(np.empty_like(array) for array in arrays))

@@ -14,7 +14,7 @@ from edgerun.limits import LIMITS
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowResult:
+class Comparison:
     """How one watched model answered one call, against what was served.
 
     Attributes:
@@ -90,10 +90,10 @@ class Shadow:
         """Wait until all offered calls are done; False if the time ran out."""
         return core.shadow_wait(self._queue, timeout_s)
 
-    def results(self) -> list[ShadowResult]:
+    def results(self) -> list[Comparison]:
         """Return the results since the last call, oldest first."""
         return [
-            ShadowResult(
+            Comparison(
                 sequence=result.sequence,
                 slot=result.slot,
                 disagree=bool(result.disagree),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgerun._core_runtime import Model, Port, dtype_name
-from edgerun.errors import GraphError, ModelError
+from edgerun.errors import GraphError, InputError, ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +92,18 @@ def conflicting_output(port: Port, shape: tuple[int, ...]) -> str | None:
         assert port.dtype is not None  # a tensor's, by Signature.of
         return f"output {port.name!r} has shape {list(shape)}, expected {dtype_name(port.dtype)} {list(port.dims)}"
     return None
+
+
+def with_batch_of(signature: Signature) -> Signature:
+    """Return the signature that a batch must fit: the first axis of every input is the row, of any number.
+
+    Raises:
+        InputError: an input has no first axis to put rows on, or one that is fixed to more than one row.
+    """
+    inputs = []
+    for port in signature.inputs:
+        dims = port.dims
+        if dims is not None and (not dims or (isinstance(dims[0], int) and dims[0] != 1)):
+            raise InputError(f"the model takes no batch: input {port} has no free first axis; use predict()")
+        inputs.append(replace(port, dims=None if dims is None else ("rows", *dims[1:])))
+    return Signature(tuple(inputs), signature.outputs)

@@ -1,0 +1,105 @@
+"""A batch: rows grouped by the way they take, one run per group, and put back in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgerun._core_runtime import Array, Lane, Value
+from edgerun.errors import InputError, ModelError
+from edgerun.inputs import check_inputs
+from edgerun.routing import Route
+from edgerun.serving import Answer, Call, Serving
+from edgerun.signature import Signature, with_batch_of
+
+_Row = tuple[Answer, int]  # an answer, and which of its rows is meant
+
+
+def read_batch(signature: Signature, inputs: Any, cast: str | None) -> tuple[tuple[Array, ...], int]:
+    """Return checked feeds whose first axis is the row, and the number of rows.
+
+    Raises:
+        InputError: an input has no batch axis, or the inputs disagree on the number of rows; or as check_inputs().
+    """
+    feeds = check_inputs(with_batch_of(signature), inputs, cast)
+    rows = {feed.shape[0] for feed in feeds}
+    if len(rows) > 1:
+        counts = ", ".join(f"{p.name!r}: {f.shape[0]}" for p, f in zip(signature.inputs, feeds, strict=True))
+        raise InputError(f"the inputs disagree on the number of rows: {counts}")
+    return feeds, rows.pop()
+
+
+def answer_batch(
+    serving: Serving, feeds: tuple[Array, ...], routes: Sequence[Route], calls: Sequence[Call]
+) -> list[_Row]:
+    """Answer every row: all rows of one route in one run, and one by one where that run fails.
+
+    A row is answered as predict() would answer it alone, so one bad row never turns its neighbours over to the
+    control.
+    """
+    groups: dict[int, list[int]] = {}
+    for row, route in enumerate(routes):
+        groups.setdefault(id(route), []).append(row)
+    answers: list[_Row | None] = [None] * len(routes)
+    for rows in groups.values():
+        for row, answer in zip(rows, _answer_group(serving, feeds, routes[rows[0]], rows, calls), strict=True):
+            answers[row] = answer
+    return [answer for answer in answers if answer is not None]
+
+
+def _answer_group(
+    serving: Serving, feeds: tuple[Array, ...], route: Route, rows: list[int], calls: Sequence[Call]
+) -> list[_Row]:
+    session = serving.sessions[route.model]
+    guarded = route.control is not None
+    if len(rows) > 1 and not (guarded and session.breaker.is_open) and not _takes_single_rows(serving, route):
+        whole = len(rows) == feeds[0].shape[0]
+        outcome = session.run(feeds if whole else tuple(feed[rows] for feed in feeds), check=guarded)
+        if outcome.problem is None and outcome.outputs is not None and _has_rows(outcome.outputs, len(rows)):
+            if guarded:
+                session.breaker.record_success()
+            answer = Answer(outcome.outputs, session.name, None, outcome.latency_ns, outcome.lane)
+            return [(answer, index) for index in range(len(rows))]
+    return [(_answer_row(serving, feeds, route, row, calls[row]), 0) for row in rows]
+
+
+def _takes_single_rows(serving: Serving, route: Route) -> bool:
+    """Models with a fixed batch of one, and watched calls whose outputs cannot be taken apart into rows."""
+    fixed = any(port.dims and isinstance(port.dims[0], int) for port in serving.signature.inputs)
+    return fixed or (bool(route.watches) and any(port.kind != "tensor" for port in serving.signature.outputs))
+
+
+def _answer_row(serving: Serving, feeds: tuple[Array, ...], route: Route, row: int, call: Call) -> Answer:
+    answer = serving.answer(route, tuple(feed[row : row + 1] for feed in feeds), call)
+    if not _has_rows(answer.outputs, 1):
+        raise ModelError(f"model {answer.model!r}: an output has no row for each input row; use predict()")
+    return answer
+
+
+def _has_rows(outputs: list[Value], count: int) -> bool:
+    return all(
+        output.ndim > 0 and output.shape[0] == count if isinstance(output, np.ndarray) else len(output) == count
+        for output in outputs
+    )
+
+
+def join_rows(signature: Signature, rows: Sequence[_Row]) -> list[Any]:
+    """Return one value per output with a row per answer: an array where all rows have one shape, else a list."""
+    joined: list[Any] = []
+    for index in range(len(signature.outputs)):
+        parts = [answer.outputs[index][row : row + 1] for answer, row in rows]  # type: ignore[index] # _has_rows
+        if parts and all(isinstance(p, np.ndarray) and p.shape == parts[0].shape for p in parts):
+            joined.append(np.concatenate(parts))
+        else:
+            joined.append([item for part in parts for item in part])
+    return joined
+
+
+def row_lane(feeds: tuple[Array, ...], row: int, answer: Answer, index: int) -> Lane:
+    """Return a lane that holds one row of a batch with its outputs, for the shadow."""
+    if not all(isinstance(output, np.ndarray) for output in answer.outputs):
+        return answer.lane  # such rows are run one by one
+    outputs = tuple(np.ascontiguousarray(output[index : index + 1]) for output in answer.outputs)  # type: ignore[index] # arrays
+    return Lane(tuple(np.ascontiguousarray(feed[row : row + 1]) for feed in feeds), outputs)

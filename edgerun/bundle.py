@@ -1,0 +1,352 @@
+"""A bundle as a folder: bundle.json, models and golden examples. Reading trusts nothing; writing proves it all works.
+
+``bundle.json`` (format 1) is one JSON object::
+
+    {"format": 1, "name": "digits", "version": "1.0.0",
+     "models": {"champion": "models/champion.onnx"},
+     "route": "ab", "nodes": {"ab": {"kind": "random_split", ...}},
+     "golden": "golden.json"}
+
+``golden.json`` is a list of examples: inputs, the expected outputs of each model, and a tolerance.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerun._core_runtime import Model
+from edgerun.errors import BundleError, GraphError, InputError
+from edgerun.graph import Graph, check_signatures, node_to_dict, parse_graph
+from edgerun.limits import LIMITS
+from edgerun.session import Session, outputs_by_name
+from edgerun.signature import Signature
+
+FORMAT = 1
+DEFAULT_TOLERANCE = 1e-5
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
+_FIELDS = ("format", "name", "version", "models", "route", "nodes", "golden")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One golden example.
+
+    Attributes:
+        inputs: input name to nested list.
+        outputs: model name to output name to nested list: what each model answers.
+        tolerance: how far a float may lie from the expected one, absolute and relative; all else must be equal.
+    """
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Mapping[str, Any]]
+    tolerance: float = DEFAULT_TOLERANCE
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read: well-formed and with a valid graph; its models are not loaded yet."""
+
+    folder: Path
+    name: str
+    version: str
+    models: Mapping[str, Path]
+    graph: Graph
+    golden: tuple[Golden, ...]
+
+
+def read(folder: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle folder.
+
+    Raises:
+        BundleError: a file is missing or malformed, a field is unknown or of another format, a path leaves the
+            folder.
+        GraphError: the routing graph is wrong.
+    """
+    path = Path(folder)
+    document = _read_json(path / "bundle.json")
+    if not isinstance(document, dict):
+        raise BundleError(f"{path / 'bundle.json'} must hold one JSON object")
+    return _parse(path, document)
+
+
+def write(
+    folder: str | os.PathLike[str],
+    *,
+    name: str,
+    version: str,
+    models: Mapping[str, str | os.PathLike[str]],
+    nodes: Mapping[str, Any],
+    route: str,
+    golden: Sequence[Mapping[str, Any]] | None = None,
+) -> Bundle:
+    """Write a bundle folder, after proving that it serves.
+
+    Every model is loaded, the graph is checked against their signatures, and each golden example is run. The
+    ``bundle.json`` is put in place last, so that a folder that has one is whole.
+
+    Args:
+        folder: a new or empty folder, or one that holds a bundle, which is replaced.
+        name: of lower-case letters, digits, dots, hyphens and underscores; at most 64.
+        version: likewise, with capitals and plus signs.
+        models: model name to the path of its ONNX file, which is copied.
+        nodes: node name to its fields; see DESIGN's routing graph. May be empty when ``route`` is a model.
+        route: the node or model where every request starts.
+        golden: examples, each a mapping with "inputs", and optionally "outputs" (by model; by default what each
+            model answers now) and "tolerance" (1e-5).
+
+    Raises:
+        BundleError: a name, version or example is wrong, or the folder holds something else.
+        GraphError: the graph is wrong, or its models cannot stand in for each other.
+        ModelError: a model cannot be loaded.
+    """
+    target = Path(folder)
+    if target.exists() and any(target.iterdir()) and not (target / "bundle.json").is_file():
+        raise BundleError(f"{target} is not empty and holds no bundle; choose another folder")
+    _check_text("name", name, _NAME)
+    _check_text("version", version, _VERSION)
+    _check_models({model: str(path) for model, path in models.items()})
+    graph = parse_graph(name, nodes, route, models)
+    sessions = open_sessions({model: Path(path) for model, path in models.items()}, graph, threads=1)
+    examples = [_complete(sessions, _parse_golden(index, example)) for index, example in enumerate(golden or ())]
+    check_golden(sessions, examples)
+
+    (target / "models").mkdir(parents=True, exist_ok=True)
+    for model, source in models.items():
+        destination = target / "models" / f"{model}.onnx"
+        if not destination.exists() or not destination.samefile(source):
+            shutil.copyfile(source, destination)
+    document = {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "models": {model: f"models/{model}.onnx" for model in models},
+        "route": route,
+        "nodes": {node: node_to_dict(fields) for node, fields in graph.nodes.items()},
+        "golden": "golden.json" if examples else None,
+    }
+    if examples:
+        rows = [{"inputs": g.inputs, "outputs": g.outputs, "tolerance": g.tolerance} for g in examples]
+        _write_json(target / "golden.json", rows)
+    _write_json(target / "bundle.json", document)
+    return read(target)
+
+
+def open_sessions(models: Mapping[str, Path], graph: Graph, *, threads: int) -> dict[str, Session]:
+    """Load every model and check that those a node leads to can stand in for each other.
+
+    Raises:
+        BundleError: a file is missing.
+        ModelError: a model cannot be loaded.
+        GraphError: signatures disagree; the node is named.
+    """
+    loaded: dict[str, Model] = {}
+    for name, path in models.items():
+        if not path.is_file():
+            raise BundleError(f"model {name!r}: {path} is missing")
+        loaded[name] = Model(name, os.fspath(path), threads)
+    signature = check_signatures(graph, {name: Signature.of(name, model) for name, model in loaded.items()})
+    return {name: Session(name, model, signature) for name, model in loaded.items()}
+
+
+def check_golden(sessions: Mapping[str, Session], golden: Iterable[Golden]) -> None:
+    """Run every golden example through every model that it names.
+
+    Raises:
+        BundleError: an input does not fit, a run fails, or an output is not the expected one; example, model and
+            output are named.
+    """
+    for index, example in enumerate(golden):
+        for model, expected in example.outputs.items():
+            if model not in sessions:
+                raise BundleError(f"golden example {index}: there is no model {model!r}")
+            found = _answer(sessions[model], index, example)
+            for output, values in expected.items():
+                if output not in found:
+                    raise BundleError(f"golden example {index}: model {model!r} has no output {output!r}")
+                if not _agrees(found[output], values, example.tolerance):
+                    raise BundleError(
+                        f"golden example {index}: model {model!r}, output {output!r}: "
+                        f"expected {_short(values)} within {example.tolerance}, got {_short(_plain(found[output]))}"
+                    )
+
+
+def _answer(session: Session, index: int, example: Golden) -> Mapping[str, Any]:
+    try:
+        feeds = session.read_inputs(example.inputs, None)
+    except InputError as error:
+        raise BundleError(f"golden example {index}: {error}") from error
+    outcome = session.run(feeds, check=False)
+    if outcome.outputs is None:
+        raise BundleError(f"golden example {index}: {outcome.reason}")
+    return outputs_by_name(session, outcome.outputs)
+
+
+def _complete(sessions: Mapping[str, Session], example: Golden) -> Golden:
+    """Fill in what the models answer now where an example expects nothing yet."""
+    if example.outputs:
+        return example
+    outputs = {
+        model: {name: _plain(value) for name, value in _answer(session, 0, example).items()}
+        for model, session in sessions.items()
+    }
+    return Golden(example.inputs, outputs, example.tolerance)
+
+
+def _plain(value: Any) -> Any:
+    """Return an output, or an input, as JSON can hold it; the keys of maps become texts."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _agrees(found: Any, expected: Any, tolerance: float) -> bool:
+    if isinstance(found, np.ndarray) and found.dtype.kind == "f":
+        try:
+            wanted = np.asarray(expected, dtype=np.float64)
+        except (ValueError, TypeError):
+            return False
+        return wanted.shape == found.shape and np.allclose(
+            found.astype(np.float64), wanted, rtol=tolerance, atol=tolerance, equal_nan=True
+        )
+    found = _plain(found)
+    if isinstance(found, dict):
+        return (
+            isinstance(expected, Mapping)
+            and found.keys() == expected.keys()
+            and all(_agrees(item, expected[key], tolerance) for key, item in found.items())
+        )
+    if isinstance(found, list):
+        return (
+            isinstance(expected, list | tuple)
+            and len(found) == len(expected)
+            and all(_agrees(a, b, tolerance) for a, b in zip(found, expected, strict=True))
+        )
+    if isinstance(found, float):
+        return isinstance(expected, int | float) and abs(found - expected) <= tolerance * max(1.0, abs(expected))
+    return bool(found == expected)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > LIMITS.bundle_json_max_bytes:
+            raise BundleError(f"{path} is larger than {LIMITS.bundle_json_max_bytes} bytes")
+        return json.loads(path.read_bytes(), object_pairs_hook=_unique)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}; is {path.parent} a bundle folder?") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is not valid JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)!r} stands twice in one object")
+    return table
+
+
+def _write_json(path: Path, document: Any) -> None:
+    scratch = path.with_name(path.name + ".new")
+    scratch.write_text(json.dumps(document, indent=1, allow_nan=False, default=_exact_number) + "\n")
+    scratch.replace(path)
+
+
+def _exact_number(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise BundleError(f"a {type(value).__name__} cannot stand in a bundle: {value!r}")
+
+
+def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
+    source = folder / "bundle.json"
+    found = document.get("format")
+    if found != FORMAT or isinstance(found, bool):
+        raise BundleError(f"{source}: format {found!r}; this edgerun reads format {FORMAT}")
+    for field in document:
+        if field not in _FIELDS:
+            raise BundleError(f"{source}: unknown field {field!r}; known: {', '.join(_FIELDS)}")
+    for field in _FIELDS[:-1]:
+        if field not in document:
+            raise BundleError(f"{source}: the field {field!r} is missing")
+    name = _check_text("name", document["name"], _NAME, source)
+    version = _check_text("version", document["version"], _VERSION, source)
+    models = _check_models(document["models"], source)
+    if not isinstance(document["nodes"], dict) or not isinstance(document["route"], str):
+        raise BundleError(f"{source}: 'nodes' must be an object and 'route' a text")
+    try:
+        graph = parse_graph(name, document["nodes"], document["route"], models)
+    except GraphError as error:
+        raise GraphError(f"{error} (in {source})") from error
+    paths = {model: _inside(folder, source, path) for model, path in models.items()}
+    golden = document.get("golden")
+    return Bundle(folder, name, version, paths, graph, () if golden is None else _read_golden(folder, source, golden))
+
+
+def _check_text(field: str, value: Any, pattern: re.Pattern[str], source: Path | None = None) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        where = f"{source}: " if source else ""
+        raise BundleError(f"{where}{field!r} must match {pattern.pattern}, got {value!r}")
+    return value
+
+
+def _check_models(models: Any, source: Path | None = None) -> dict[str, str]:
+    where = f"{source}: " if source else ""
+    if not isinstance(models, dict) or not models or not all(isinstance(path, str) for path in models.values()):
+        raise BundleError(f"{where}'models' must map at least one name to a path")
+    if len(models) > LIMITS.models_max:
+        raise BundleError(f"{where}{len(models)} models are more than {LIMITS.models_max}")
+    for model in models:
+        _check_text("model name", model, _NAME, source)
+    return models
+
+
+def _inside(folder: Path, source: Path, path: Any) -> Path:
+    """Return a path of the bundle, which must lie in its folder, behind no symbolic link that leads out."""
+    if not isinstance(path, str) or "\0" in path or not (folder / path).resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"{source}: the path {path!r} leaves the bundle")
+    return folder / path
+
+
+def _read_golden(folder: Path, source: Path, path: Any) -> tuple[Golden, ...]:
+    examples = _read_json(_inside(folder, source, path))
+    if not isinstance(examples, list):
+        raise BundleError(f"{folder / path} must hold a list of examples")
+    return tuple(_parse_golden(index, example) for index, example in enumerate(examples))
+
+
+def _parse_golden(index: int, example: Any) -> Golden:
+    where = f"golden example {index}"
+    if not isinstance(example, Mapping) or "inputs" not in example:
+        raise BundleError(f"{where} must be a table with 'inputs'")
+    for field in example:
+        if field not in {"inputs", "outputs", "tolerance"}:
+            raise BundleError(f"{where}: unknown field {field!r}; known: inputs, outputs, tolerance")
+    inputs, outputs = example["inputs"], example.get("outputs", {})
+    if not isinstance(inputs, Mapping) or not isinstance(outputs, Mapping):
+        raise BundleError(f"{where}: 'inputs' and 'outputs' must be tables")
+    if not all(isinstance(expected, Mapping) for expected in outputs.values()):
+        raise BundleError(f"{where}: 'outputs' must map a model to a table of its outputs")
+    tolerance = example.get("tolerance", DEFAULT_TOLERANCE)
+    if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf"):
+        raise BundleError(f"{where}: 'tolerance' must be a finite number, 0 or more, got {tolerance!r}")
+    return Golden(_plain(inputs), _plain(outputs), float(tolerance))

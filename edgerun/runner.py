@@ -1,0 +1,326 @@
+"""EdgeRunner: the object that a device app holds. Its hot path is predict(); everything unusual is sent elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from edgerun import bundle as bundles
+from edgerun._core_runtime import run_lane
+from edgerun.batch import answer_batch, join_rows, read_batch, row_lane
+from edgerun.deadline import answer_by_deadline
+from edgerun.errors import ClosedError, DeadlineError, InputError
+from edgerun.guard import BreakerPolicy
+from edgerun.inputs import check_cast, check_inputs
+from edgerun.limits import LIMITS
+from edgerun.prediction import BatchPrediction, Prediction
+from edgerun.routing import Meta, Route, event_id
+from edgerun.serving import Call, Serving, make_fallback, make_prediction
+from edgerun.signature import Signature
+from edgerun.stats import RunnerStats, ShadowResult, runner_stats
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+CLOSED = "this runner is closed, or was opened before a fork with threads > 1; open the bundle again"
+_DEFAULT_POLICY = BreakerPolicy()
+
+
+class EdgeRunner:
+    """Serves one bundle: routes each call through its graph, runs the model, watches the shadows.
+
+    Safe to use from many threads. A forked child process may go on using it: it gets a stream of events of its own.
+
+    Example::
+
+        with EdgeRunner.open("digits/bundle") as runner:
+            prediction = runner.predict({"image": pixels}, key="session-7")
+            prediction["label"], prediction.arm, prediction.model
+    """
+
+    def __init__(self, serving: Serving) -> None:
+        """Serve an opened bundle; use EdgeRunner.open()."""
+        self._served: Serving | None = serving
+        self._start_stream()
+        self._finalizer = weakref.finalize(self, serving.close)
+        _runners.add(self)
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], *, threads: int = 1, breaker: BreakerPolicy = _DEFAULT_POLICY
+    ) -> Self:
+        """Open a bundle folder.
+
+        Args:
+            path: the folder that holds ``bundle.json``.
+            threads: threads of one model run, the caller's included. One is best for small models, and the only
+                number with which a forked child can go on.
+            breaker: when a failing model is kept from serving.
+
+        Raises:
+            BundleError: the bundle is missing, malformed or inconsistent.
+            GraphError: its routing graph is wrong.
+            ModelError: a model cannot be loaded.
+        """
+        return cls(Serving(bundles.read(path), threads=threads, policy=breaker))
+
+    def _start_stream(self) -> None:
+        self._epoch = f"{secrets.randbits(64):016x}"
+        self._sequences = itertools.count()
+        self._lock = threading.Lock()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        key: str | int | bytes | None = None,
+        meta: Meta | None = None,
+        deadline_s: float | None = None,
+        fallback: Mapping[str, Any] | None = None,
+        cast: str | None = None,
+    ) -> Prediction:
+        """Answer one call.
+
+        Args:
+            inputs: a dict of input name to array or nested list; or the array or list itself where the model has
+                one input. Shapes and dtypes are the model's.
+            key: the unit of a sticky random split; it may also stand in ``meta`` under the split's ``split_key``.
+            meta: fields that the graph routes by.
+            deadline_s: seconds after which an answer is worth nothing: then the control's answer or ``fallback`` is
+                returned in time, and the late run discarded.
+            fallback: outputs to return when the deadline passes with no answer at all.
+            cast: "safe" lets numpy's safe casts happen; by default a dtype must be the model's.
+
+        Raises:
+            InputError: an input, the key or a meta value is wrong.
+            ModelError: the model failed and no control could answer.
+            DeadlineError: no answer by the deadline, and no fallback given.
+            ClosedError: the runner is closed.
+        """
+        served = self._served
+        if served is None:
+            raise ClosedError(CLOSED)
+        if cast is not None:
+            check_cast(cast)
+        sequence = next(self._sequences)
+        route = served.start.route(key, meta, self._epoch, sequence)
+        if deadline_s is not None or fallback is not None:
+            call = Call(key, meta, self._epoch, sequence)
+            return self._predict_by_deadline(served, route, call, inputs, cast, deadline_s, fallback)
+        session = served.sessions[route.model]
+        guarded = route.control is not None
+        lane = None if guarded and session.breaker.is_open else session.take(inputs)
+        if lane is None:
+            return self._predict_with_care(served, route, Call(key, meta, self._epoch, sequence), inputs, cast)
+        run = lane.run
+        code = run_lane(lane.handle, session.handle, guarded, run, lane.why)
+        if code < 0 or run.flags:
+            prediction = self._predict_with_care(served, route, Call(key, meta, self._epoch, sequence), inputs, cast)
+            if code < 0 and prediction.fallback is None:
+                session.forget(lane)  # a free run worked: the shapes of the outputs depend on the data
+            return prediction
+        if session.breaker.failures:
+            session.breaker.record_success()
+        prediction = Prediction()
+        for name, output in zip(session.output_names, lane.outputs, strict=True):
+            prediction[name] = output.copy()
+        prediction.model = route.model
+        prediction.route = route
+        prediction.fallback = None
+        prediction.version = served.version
+        prediction.set_event(self._epoch, sequence, run.latency_ns)
+        if route.watches:
+            served.offer(route, lane, Call(key, meta, self._epoch, sequence))
+        lane.home.append(lane)
+        return prediction
+
+    def _predict_with_care(
+        self, served: Serving, route: Route, call: Call, inputs: Any, cast: str | None
+    ) -> Prediction:
+        """Answer what the hot path did not settle: unusual inputs, first calls, failures, open breakers."""
+        answer = served.answer(route, check_inputs(served.signature, inputs, cast), call)
+        prediction = make_prediction(served, route, call, answer)
+        if route.watches:
+            served.offer(route, answer.lane, call)
+        return prediction
+
+    def _predict_by_deadline(
+        self,
+        served: Serving,
+        route: Route,
+        call: Call,
+        inputs: Any,
+        cast: str | None,
+        deadline_s: float | None,
+        fallback: Mapping[str, Any] | None,
+    ) -> Prediction:
+        started = time.monotonic()
+        if deadline_s is None:
+            raise InputError("fallback= is for calls with a deadline; give deadline_s= too")
+        if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or not 0 < deadline_s < math.inf:
+            raise InputError(f"deadline_s must be a positive number of seconds, got {deadline_s!r}")
+        feeds = tuple(feed.copy() for feed in check_inputs(served.signature, inputs, cast))
+        workers = self._pool("edgerun-run")
+        answer = answer_by_deadline(served, workers, route, feeds, call, started + deadline_s)
+        if answer is not None:
+            prediction = make_prediction(served, route, call, answer)
+            if route.watches:
+                served.offer(route, answer.lane, call)
+            return prediction
+        if fallback is None:
+            raise DeadlineError(f"model {route.model!r} gave no answer within {deadline_s} s, and no fallback= was given")
+        return make_fallback(served, route, call, fallback, time.monotonic() - started)
+
+    def predict_batch(
+        self,
+        inputs: Any,
+        *,
+        keys: Sequence[str | int | bytes | None] | None = None,
+        metas: Sequence[Meta | None] | None = None,
+        cast: str | None = None,
+    ) -> BatchPrediction:
+        """Answer a batch: each row takes its own way; rows of one arm run together and come back in order.
+
+        Args:
+            inputs: as for predict(); the first axis of every input is the row.
+            keys: one key per row.
+            metas: one dict of meta fields per row.
+            cast: as for predict().
+
+        Returns:
+            The outputs with a row per input row, and a Prediction for each row. The latency of a row is that of
+            the run it was part of.
+
+        Raises:
+            InputError: as for predict(); or the model takes no batch, or the numbers of rows, keys and metas differ.
+            ModelError: as for predict().
+            ClosedError: the runner is closed.
+        """
+        served = self._serving()
+        feeds, count = read_batch(served.signature, inputs, cast)
+        for name, given in (("keys", keys), ("metas", metas)):
+            if given is not None and len(given) != count:
+                raise InputError(f"{name} has {len(given)} entries for {count} rows")
+        calls = [
+            Call(keys[row] if keys is not None else None, metas[row] if metas is not None else None, self._epoch, sequence)
+            for row, sequence in zip(range(count), self._sequences, strict=False)
+        ]
+        routes = [served.start.route(call.key, call.meta, call.epoch, call.sequence) for call in calls]
+        rows = answer_batch(served, feeds, routes, calls)
+        outputs = join_rows(served.signature, rows)
+        predictions = []
+        for row, (route, call, (answer, index)) in enumerate(zip(routes, calls, rows, strict=True)):
+            row_outputs = [output[row : row + 1] for output in outputs]
+            predictions.append(make_prediction(served, route, call, answer, row_outputs))
+            if route.watches:
+                served.offer(route, row_lane(feeds, row, answer, index), call)
+        names = served.output_names
+        return BatchPrediction(dict(zip(names, outputs, strict=True)), tuple(predictions))
+
+    async def apredict(self, inputs: Any, **options: Any) -> Prediction:
+        """Answer one call from a coroutine: as predict(), on a thread of the runner's."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool("edgerun-async"), partial(self.predict, inputs, **options))
+
+    def shadows(self, timeout_s: float | None = None) -> list[ShadowResult]:
+        """Wait until the shadow has nothing left to do, at most ``timeout_s``; return what is new, oldest first.
+
+        At most the last 4096 results are kept for this; the counters of stats() miss none.
+        """
+        served = self._serving()
+        return [
+            ShadowResult(
+                event_id(self._epoch, found.sequence),
+                served.watches[found.slot].node,
+                served.watches[found.slot].model,
+                found.disagree,
+                found.max_abs_diff,
+                found.latency_s,
+                found.failed,
+                found.nonfinite,
+            )
+            for found in served.shadow_results(timeout_s)
+        ]
+
+    def stats(self) -> RunnerStats:
+        """Return counters and mean latencies of every model and watch."""
+        return runner_stats(self._serving())
+
+    @property
+    def bundle(self) -> bundles.Bundle:
+        """The bundle that is served."""
+        return self._serving().bundle
+
+    @property
+    def signature(self) -> Signature:
+        """The inputs and outputs of the bundle's models."""
+        return self._serving().signature
+
+    def _serving(self) -> Serving:
+        served = self._served
+        if served is None:
+            raise ClosedError(CLOSED)
+        return served
+
+    def _pool(self, name: str) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most apps never need it
+
+        with self._lock:
+            if self._served is None:
+                raise ClosedError(CLOSED)
+            if name not in self._pools:
+                self._pools[name] = ThreadPoolExecutor(LIMITS.workers_max, thread_name_prefix=name)
+            return self._pools[name]
+
+    def close(self) -> None:
+        """Refuse further calls, let those under way end, and stop the shadow; what it has queued is dropped."""
+        with self._lock:
+            self._served = None
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        """Return what is served."""
+        served = self._served
+        if served is None:
+            return "EdgeRunner(closed)"
+        return f"EdgeRunner({served.bundle.name!r}, version={served.version!r}, models={list(served.sessions)})"
+
+    def _after_fork(self) -> None:
+        """Go on in a forked child: a new stream of events, new locks, no threads of the parent's."""
+        self._start_stream()
+        served = self._served
+        if served is None:
+            return
+        served.after_fork()
+        if served.threads > 1:  # onnxruntime's pool threads did not come along
+            self._served = None
+
+
+_runners: weakref.WeakSet[EdgeRunner] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for runner in list(_runners):
+        runner._after_fork()  # noqa: SLF001 - the fork handler is part of the runner
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
