@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from edgerun import EdgeRunner
 from edgerun.errors import BundleError
 from edgerun_bundles import recipes
 from support import oracle
@@ -103,6 +104,33 @@ def test_the_digits_are_real_images_each_there_once():
     assert len(set(image_ids.tolist())) == len(labels) == 600
     np.testing.assert_array_equal(inputs["image"], digits.data[image_ids])
     np.testing.assert_array_equal(labels, digits.target[image_ids])
+
+
+def test_a_served_digit_has_the_answer_of_the_model_of_its_arm():
+    folder = recipes.folder("digits")
+    inputs, _, image_ids = digits_test_set(folder)
+    labels = {model: answer(model_file("digits", model), inputs)["label"] for model in MODELS}
+    served = {"control": "champion", "challenger": "challenger"}
+    with EdgeRunner.open(folder / "bundle") as runner:
+        for row, image_id in enumerate(image_ids.tolist()):
+            prediction = runner.predict(inputs["image"][row : row + 1], meta={"image_id": image_id})
+            assert prediction.model == served[prediction.arm]
+            assert prediction["label"][0] == labels[prediction.model][row]
+
+
+def test_the_cards_are_routed_as_the_readme_says():
+    folder = recipes.folder("cards")
+    rows = [json.loads(line) for line in (folder / "test.jsonl").read_text("utf-8").splitlines()]
+    ways = {"gold": set(), "black": set(), "silver": set()}
+    with EdgeRunner.open(folder / "bundle") as runner:
+        for row in rows:
+            prediction = runner.predict(row["inputs"], meta=row["meta"])
+            ways[row["meta"]["card_type"]].add(prediction.path)
+    assert ways == {
+        "gold": {("by-card", "champion")},
+        "black": {("by-card", "ab", "champion"), ("by-card", "ab", "challenger")},
+        "silver": {("by-card", "watch", "champion")},
+    }
 
 
 def test_a_session_of_the_cards_has_one_card():
