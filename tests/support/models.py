@@ -47,7 +47,7 @@ def steady(factor: float = 2.0) -> bytes:
     return _pair_model([_node("Mul", "x factor", "y")], factor=np.float32(factor))
 
 
-def slow(*, steps: int = 80, size: int = 256) -> bytes:
+def slow(*, steps: int = 95, size: int = 256) -> bytes:
     """``y = 2 x``, after ``steps`` products of ``size`` x ``size`` matrices: about 20 ms by default."""
     chain = [_node("MatMul", f"matrix a{i}", f"a{i + 1}") for i in range(steps)]
     return _pair_model(
