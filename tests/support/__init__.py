@@ -1,0 +1,1 @@
+"""What the tests share: models made on the spot, and published ones."""
