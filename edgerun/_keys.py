@@ -6,11 +6,11 @@ unit would put that unit into two arms.
 
 from __future__ import annotations
 
-import reprlib
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from edgerun._shown import shown
 from edgerun.errors import InputError
 from edgerun.limits import LIMITS
 
@@ -37,7 +37,7 @@ def key_bytes(key: Key) -> bytes:
         data = _integer_bytes(int(key))
     else:
         raise InputError(
-            f"a key is a str, an int or bytes, not {type(key).__qualname__} {reprlib.repr(key)}; "
+            f"a key is a str, an int or bytes, not {type(key).__qualname__} {shown(key)}; "
             "convert it to the text that names the unit everywhere"
         )
     if len(data) > KEY_MAX_BYTES:
@@ -52,7 +52,7 @@ def _text_bytes(key: str) -> bytes:
         return str.encode(key)
     except UnicodeEncodeError as error:
         raise InputError(
-            f"the key {reprlib.repr(key)} (str) is no Unicode text: lone surrogate at index {error.start}"
+            f"the key {shown(key)} (str) is no Unicode text: lone surrogate at index {error.start}"
         ) from error
 
 

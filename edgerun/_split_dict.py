@@ -7,13 +7,13 @@ the next one starts, the last one at 2^32. A weight is a JSON number or, where a
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from re import fullmatch
 from typing import Any
 
 from edgerun._ranges import Range, widths_of_ranges
+from edgerun._shown import shown
 from edgerun._weights import POINTS, Weight, checked_weights, widths_of_weights
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
@@ -50,9 +50,7 @@ def read(document: Mapping[str, Any]) -> tuple[str, dict[str, Weight], tuple[Ran
         raise SplitError(f"a split's document is a mapping, not {type(document).__qualname__}")
     version = document.get("version")
     if type(version) is not int or version != VERSION:
-        raise SplitError(
-            f"a split of version {reprlib.repr(version)} cannot be read; this edgerun reads {VERSION}"
-        )
+        raise SplitError(f"a split of version {shown(version)} cannot be read; this edgerun reads {VERSION}")
     if wrong := FIELDS ^ set(document):
         raise SplitError(
             f"a split has the fields {sorted(FIELDS)}; missing or unknown: {sorted(map(str, wrong))}"
@@ -85,9 +83,7 @@ def _read_weight(arm: str, weight: Any) -> Any:
         return weight
     ratio = fullmatch(_RATIO, weight)
     if ratio is None or int(ratio[2]) == 0:
-        raise SplitError(
-            f"arm {arm!r}: the weight {reprlib.repr(weight)} is not written as numerator/denominator"
-        )
+        raise SplitError(f"arm {arm!r}: the weight {shown(weight)} is not written as numerator/denominator")
     return Fraction(int(ratio[1]), int(ratio[2]))
 
 
@@ -102,7 +98,7 @@ def _read_ranges(document: Any) -> tuple[Range, ...]:
                 starts.append(start)
                 arms.append(arm)
             case _:
-                raise SplitError(f"range {index} is not [start, arm] but {reprlib.repr(item)}")
+                raise SplitError(f"range {index} is not [start, arm] but {shown(item)}")
     ends = [*starts[1:], POINTS]
     for index, (start, end, arm) in enumerate(zip(starts, ends, arms, strict=True)):
         if start >= end or (index == 0 and start != 0):

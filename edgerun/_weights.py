@@ -6,7 +6,6 @@ It must never round through a float: two machines that disagree about one point 
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from edgerun._shown import shown
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
 
@@ -89,18 +89,18 @@ def _check_bits(name: str, number: int) -> None:
 
 def _checked_name(name: object) -> str:
     if not isinstance(name, str):
-        raise SplitError(f"an arm's name is a str, not {type(name).__qualname__} {reprlib.repr(name)}")
+        raise SplitError(f"an arm's name is a str, not {type(name).__qualname__} {shown(name)}")
     if not name:
         raise SplitError("an arm's name is empty")
     try:
         size = len(name.encode())
     except UnicodeEncodeError as error:
         raise SplitError(
-            f"the arm name {reprlib.repr(name)} has a lone surrogate: it is not Unicode text"
+            f"the arm name {shown(name)} has a lone surrogate: it is not Unicode text"
         ) from error
     if size > LIMITS.arm_name_max_bytes:
         raise SplitError(
-            f"an arm's name has at most {LIMITS.arm_name_max_bytes} bytes, {reprlib.repr(name)} has {size}"
+            f"an arm's name has at most {LIMITS.arm_name_max_bytes} bytes, {shown(name)} has {size}"
         )
     return name
 
@@ -110,15 +110,15 @@ def _checked_weight(name: str, weight: object) -> Weight:
     if isinstance(number, bool) or not isinstance(number, int | float | Fraction | Decimal):
         raise SplitError(
             f"arm {name!r}: a weight is an int, float, Fraction or Decimal, "
-            f"not {type(weight).__qualname__} {reprlib.repr(weight)}"
+            f"not {type(weight).__qualname__} {shown(weight)}"
         )
     if not isinstance(number, int) and not _is_finite(number):
-        raise SplitError(f"arm {name!r}: the weight {number} is not a finite number")
+        raise SplitError(f"arm {name!r}: the weight {shown(number)} is not a finite number")
     if isinstance(number, Decimal) and abs(number.adjusted()) * 3 > LIMITS.weight_max_bits:
         # 10^k has more than 3k bits, so it is refused before it is ever written out.
-        raise SplitError(f"arm {name!r}: the weight {number} is out of all proportion")
+        raise SplitError(f"arm {name!r}: the weight {shown(number)} is out of all proportion")
     if number < 0:
-        raise SplitError(f"arm {name!r}: the weight {reprlib.repr(number)} is negative")
+        raise SplitError(f"arm {name!r}: the weight {shown(number)} is negative")
     return number
 
 

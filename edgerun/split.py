@@ -17,6 +17,7 @@ from edgerun import _core, _split_dict
 from edgerun._batch import Keys, arms_of_keys
 from edgerun._keys import Key, key_bytes
 from edgerun._ranges import Range, first_ranges, reweighted_ranges, widths_of_ranges
+from edgerun._shown import shown
 from edgerun._weights import POINTS, Weight, checked_weights, widths_of_weights
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
@@ -254,13 +255,11 @@ class Split:
 
 def _salt_bytes(salt: str) -> bytes:
     if not isinstance(salt, str):
-        raise SplitError(f"a salt is a str, not {type(salt).__qualname__} {reprlib.repr(salt)}")
+        raise SplitError(f"a salt is a str, not {type(salt).__qualname__} {shown(salt)}")
     try:
         data = salt.encode()
     except UnicodeEncodeError as error:
-        raise SplitError(
-            f"the salt {reprlib.repr(salt)} has a lone surrogate: it is not Unicode text"
-        ) from error
+        raise SplitError(f"the salt {shown(salt)} has a lone surrogate: it is not Unicode text") from error
     if not 0 < len(data) <= LIMITS.salt_max_bytes:
         raise SplitError(f"a salt has 1 to {LIMITS.salt_max_bytes} bytes, but this one has {len(data)}")
     return data
