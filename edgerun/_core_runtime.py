@@ -33,8 +33,17 @@ DTYPES: dict[int, np.dtype[Any]] = {
     lib.ER_TYPE_UINT32: np.dtype(np.uint32),
     lib.ER_TYPE_UINT64: np.dtype(np.uint64),
 }
+STRING = DTYPES[lib.ER_TYPE_STRING]
 _TYPES = {dtype: number for number, dtype in DTYPES.items()}
-_KINDS = {0: "value of unknown kind", 1: "tensor", 2: "sequence", 3: "map", 4: "opaque value", 5: "sparse tensor", 6: "optional"}
+_KINDS = {
+    0: "value of unknown kind",
+    1: "tensor",
+    2: "sequence",
+    3: "map",
+    4: "opaque value",
+    5: "sparse tensor",
+    6: "optional",
+}
 
 NONFINITE: int = lib.ER_RUN_NONFINITE
 STOPPED: int = lib.ER_ETIMEOUT
@@ -70,7 +79,7 @@ class Port:
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """Return a dtype's name as users say it: strings are not "object"."""
-    return "string" if dtype == object else str(dtype)
+    return "string" if dtype == STRING else str(dtype)
 
 
 _runtime: Any = None
@@ -208,7 +217,8 @@ class Lane:
             prepared = values[len(feeds) :] if isinstance(outputs, tuple) else ffi.NULL
             count = len(self.outputs) if isinstance(outputs, tuple) else outputs
             raise_for(
-                lib.er_lane_new(runtime(), values[: len(feeds)], len(feeds), prepared, count, out, self.why), self.why
+                lib.er_lane_new(runtime(), values[: len(feeds)], len(feeds), prepared, count, out, self.why),
+                self.why,
             )
         except BaseException:
             for value in values:
@@ -228,7 +238,7 @@ class Lane:
 def _make_value(array: Array, why: Any) -> Any:
     out = ffi.new("er_value **")
     dims = list(array.shape)
-    if array.dtype == object:
+    if array.dtype == STRING:
         texts = [str(text).encode() for text in array.ravel()]
         offsets = [0, *np.cumsum([len(text) for text in texts], dtype=np.int64).tolist()]
         code = lib.er_value_strings(runtime(), dims, len(dims), b"".join(texts), offsets, len(texts), out, why)

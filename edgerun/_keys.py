@@ -41,9 +41,7 @@ def key_bytes(key: Key) -> bytes:
             "convert it to the text that names the unit everywhere"
         )
     if len(data) > KEY_MAX_BYTES:
-        raise InputError(
-            f"a key has at most {KEY_MAX_BYTES} bytes, but this {type(key).__qualname__} has {len(data)}"
-        )
+        raise InputError(f"a key has at most {KEY_MAX_BYTES} bytes, but this {type(key).__qualname__} has {len(data)}")
     return data
 
 

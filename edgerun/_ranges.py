@@ -75,9 +75,7 @@ def _give_up_ends(owners: list[str], lengths: list[int], need: dict[str, int]) -
     return freed
 
 
-def _dealt(
-    owners: list[str], lengths: list[int], freed: list[int], need: dict[str, int]
-) -> Iterator[tuple[int, str]]:
+def _dealt(owners: list[str], lengths: list[int], freed: list[int], need: dict[str, int]) -> Iterator[tuple[int, str]]:
     """Step 3: yield (width, arm) in ascending order of points, what was given up dealt to arms by name."""
     growing = deque((arm, need[arm]) for arm in sorted(need) if need[arm] > 0)
     for owner, length, free in zip(owners, lengths, freed, strict=True):

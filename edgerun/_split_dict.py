@@ -52,9 +52,7 @@ def read(document: Mapping[str, Any]) -> tuple[str, dict[str, Weight], tuple[Ran
     if type(version) is not int or version != VERSION:
         raise SplitError(f"a split of version {shown(version)} cannot be read; this edgerun reads {VERSION}")
     if wrong := FIELDS ^ set(document):
-        raise SplitError(
-            f"a split has the fields {sorted(FIELDS)}; missing or unknown: {sorted(map(str, wrong))}"
-        )
+        raise SplitError(f"a split has the fields {sorted(FIELDS)}; missing or unknown: {sorted(map(str, wrong))}")
     weights = document["weights"]
     if isinstance(weights, Mapping):
         weights = {arm: _read_weight(arm, weight) for arm, weight in weights.items()}

@@ -95,13 +95,9 @@ def _checked_name(name: object) -> str:
     try:
         size = len(name.encode())
     except UnicodeEncodeError as error:
-        raise SplitError(
-            f"the arm name {shown(name)} has a lone surrogate: it is not Unicode text"
-        ) from error
+        raise SplitError(f"the arm name {shown(name)} has a lone surrogate: it is not Unicode text") from error
     if size > LIMITS.arm_name_max_bytes:
-        raise SplitError(
-            f"an arm's name has at most {LIMITS.arm_name_max_bytes} bytes, {shown(name)} has {size}"
-        )
+        raise SplitError(f"an arm's name has at most {LIMITS.arm_name_max_bytes} bytes, {shown(name)} has {size}")
     return name
 
 

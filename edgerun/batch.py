@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgerun._core_runtime import Array, Lane, Value
 from edgerun.errors import InputError, ModelError
 from edgerun.inputs import check_inputs
-from edgerun.routing import Route
 from edgerun.serving import Answer, Call, Serving
 from edgerun.signature import Signature, with_batch_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgerun.routing import Route
 
 _Row = tuple[Answer, int]  # an answer, and which of its rows is meant
 
@@ -87,19 +90,20 @@ def _has_rows(outputs: list[Value], count: int) -> bool:
 
 def join_rows(signature: Signature, rows: Sequence[_Row]) -> list[Any]:
     """Return one value per output with a row per answer: an array where all rows have one shape, else a list."""
-    joined: list[Any] = []
-    for index in range(len(signature.outputs)):
-        parts = [answer.outputs[index][row : row + 1] for answer, row in rows]  # type: ignore[index] # _has_rows
-        if parts and all(isinstance(p, np.ndarray) and p.shape == parts[0].shape for p in parts):
-            joined.append(np.concatenate(parts))
-        else:
-            joined.append([item for part in parts for item in part])
-    return joined
+    return [
+        _join([answer.outputs[index][row : row + 1] for answer, row in rows]) for index in range(len(signature.outputs))
+    ]
+
+
+def _join(parts: list[Any]) -> Any:
+    if parts and all(isinstance(part, np.ndarray) for part in parts) and len({part.shape for part in parts}) == 1:
+        return np.concatenate(parts)
+    return [item for part in parts for item in part]
 
 
 def row_lane(feeds: tuple[Array, ...], row: int, answer: Answer, index: int) -> Lane:
     """Return a lane that holds one row of a batch with its outputs, for the shadow."""
     if not all(isinstance(output, np.ndarray) for output in answer.outputs):
         return answer.lane  # such rows are run one by one
-    outputs = tuple(np.ascontiguousarray(output[index : index + 1]) for output in answer.outputs)  # type: ignore[index] # arrays
+    outputs = tuple(np.ascontiguousarray(output[index : index + 1]) for output in answer.outputs)
     return Lane(tuple(np.ascontiguousarray(feed[row : row + 1]) for feed in feeds), outputs)

@@ -15,41 +15,28 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgerun._core_runtime import Model
-from edgerun.errors import BundleError, GraphError, InputError
+from edgerun.errors import BundleError, GraphError
+from edgerun.golden import Golden, check_golden, complete, parse_golden
 from edgerun.graph import Graph, check_signatures, node_to_dict, parse_graph
 from edgerun.limits import LIMITS
-from edgerun.session import Session, outputs_by_name
+from edgerun.session import Session
 from edgerun.signature import Signature
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 FORMAT = 1
-DEFAULT_TOLERANCE = 1e-5
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 _FIELDS = ("format", "name", "version", "models", "route", "nodes", "golden")
-
-
-@dataclass(frozen=True)
-class Golden:
-    """One golden example.
-
-    Attributes:
-        inputs: input name to nested list.
-        outputs: model name to output name to nested list: what each model answers.
-        tolerance: how far a float may lie from the expected one, absolute and relative; all else must be equal.
-    """
-
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Mapping[str, Any]]
-    tolerance: float = DEFAULT_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -119,7 +106,7 @@ def write(
     _check_models({model: str(path) for model, path in models.items()})
     graph = parse_graph(name, nodes, route, models)
     sessions = open_sessions({model: Path(path) for model, path in models.items()}, graph, threads=1)
-    examples = [_complete(sessions, _parse_golden(index, example)) for index, example in enumerate(golden or ())]
+    examples = [complete(sessions, parse_golden(index, example)) for index, example in enumerate(golden or ())]
     check_golden(sessions, examples)
 
     (target / "models").mkdir(parents=True, exist_ok=True)
@@ -158,93 +145,6 @@ def open_sessions(models: Mapping[str, Path], graph: Graph, *, threads: int) -> 
         loaded[name] = Model(name, os.fspath(path), threads)
     signature = check_signatures(graph, {name: Signature.of(name, model) for name, model in loaded.items()})
     return {name: Session(name, model, signature) for name, model in loaded.items()}
-
-
-def check_golden(sessions: Mapping[str, Session], golden: Iterable[Golden]) -> None:
-    """Run every golden example through every model that it names.
-
-    Raises:
-        BundleError: an input does not fit, a run fails, or an output is not the expected one; example, model and
-            output are named.
-    """
-    for index, example in enumerate(golden):
-        for model, expected in example.outputs.items():
-            if model not in sessions:
-                raise BundleError(f"golden example {index}: there is no model {model!r}")
-            found = _answer(sessions[model], index, example)
-            for output, values in expected.items():
-                if output not in found:
-                    raise BundleError(f"golden example {index}: model {model!r} has no output {output!r}")
-                if not _agrees(found[output], values, example.tolerance):
-                    raise BundleError(
-                        f"golden example {index}: model {model!r}, output {output!r}: "
-                        f"expected {_short(values)} within {example.tolerance}, got {_short(_plain(found[output]))}"
-                    )
-
-
-def _answer(session: Session, index: int, example: Golden) -> Mapping[str, Any]:
-    try:
-        feeds = session.read_inputs(example.inputs, None)
-    except InputError as error:
-        raise BundleError(f"golden example {index}: {error}") from error
-    outcome = session.run(feeds, check=False)
-    if outcome.outputs is None:
-        raise BundleError(f"golden example {index}: {outcome.reason}")
-    return outputs_by_name(session, outcome.outputs)
-
-
-def _complete(sessions: Mapping[str, Session], example: Golden) -> Golden:
-    """Fill in what the models answer now where an example expects nothing yet."""
-    if example.outputs:
-        return example
-    outputs = {
-        model: {name: _plain(value) for name, value in _answer(session, 0, example).items()}
-        for model, session in sessions.items()
-    }
-    return Golden(example.inputs, outputs, example.tolerance)
-
-
-def _plain(value: Any) -> Any:
-    """Return an output, or an input, as JSON can hold it; the keys of maps become texts."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _agrees(found: Any, expected: Any, tolerance: float) -> bool:
-    if isinstance(found, np.ndarray) and found.dtype.kind == "f":
-        try:
-            wanted = np.asarray(expected, dtype=np.float64)
-        except (ValueError, TypeError):
-            return False
-        return wanted.shape == found.shape and np.allclose(
-            found.astype(np.float64), wanted, rtol=tolerance, atol=tolerance, equal_nan=True
-        )
-    found = _plain(found)
-    if isinstance(found, dict):
-        return (
-            isinstance(expected, Mapping)
-            and found.keys() == expected.keys()
-            and all(_agrees(item, expected[key], tolerance) for key, item in found.items())
-        )
-    if isinstance(found, list):
-        return (
-            isinstance(expected, list | tuple)
-            and len(found) == len(expected)
-            and all(_agrees(a, b, tolerance) for a, b in zip(found, expected, strict=True))
-        )
-    if isinstance(found, float):
-        return isinstance(expected, int | float) and abs(found - expected) <= tolerance * max(1.0, abs(expected))
-    return bool(found == expected)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _read_json(path: Path) -> Any:
@@ -332,22 +232,4 @@ def _read_golden(folder: Path, source: Path, path: Any) -> tuple[Golden, ...]:
     examples = _read_json(_inside(folder, source, path))
     if not isinstance(examples, list):
         raise BundleError(f"{folder / path} must hold a list of examples")
-    return tuple(_parse_golden(index, example) for index, example in enumerate(examples))
-
-
-def _parse_golden(index: int, example: Any) -> Golden:
-    where = f"golden example {index}"
-    if not isinstance(example, Mapping) or "inputs" not in example:
-        raise BundleError(f"{where} must be a table with 'inputs'")
-    for field in example:
-        if field not in {"inputs", "outputs", "tolerance"}:
-            raise BundleError(f"{where}: unknown field {field!r}; known: inputs, outputs, tolerance")
-    inputs, outputs = example["inputs"], example.get("outputs", {})
-    if not isinstance(inputs, Mapping) or not isinstance(outputs, Mapping):
-        raise BundleError(f"{where}: 'inputs' and 'outputs' must be tables")
-    if not all(isinstance(expected, Mapping) for expected in outputs.values()):
-        raise BundleError(f"{where}: 'outputs' must map a model to a table of its outputs")
-    tolerance = example.get("tolerance", DEFAULT_TOLERANCE)
-    if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf"):
-        raise BundleError(f"{where}: 'tolerance' must be a finite number, 0 or more, got {tolerance!r}")
-    return Golden(_plain(inputs), _plain(outputs), float(tolerance))
+    return tuple(parse_golden(index, example) for index, example in enumerate(examples))

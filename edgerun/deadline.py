@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
+from typing import TYPE_CHECKING
 
 from edgerun._core_runtime import Array, Lane
 from edgerun.errors import ModelError
-from edgerun.routing import Route
 from edgerun.serving import Answer, Call, Serving
-from edgerun.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from edgerun.routing import Route
+    from edgerun.session import Outcome, Session
 
 _MARGIN = 2.0  # times the control's mean latency
 _UNKNOWN_SHARE = 0.5  # of the time that is left, for a control that never ran
@@ -73,7 +76,12 @@ def _settle(outcome: Outcome | None, session: Session, fallback: str | None) -> 
 
 
 def _run_until(
-    workers: concurrent.futures.Executor, session: Session, feeds: tuple[Array, ...], *, check: bool, deadline: float
+    workers: concurrent.futures.Executor,
+    session: Session,
+    feeds: tuple[Array, ...],
+    *,
+    check: bool,
+    deadline: float,
 ) -> Outcome | None:
     lane = Lane(feeds, len(session.output_names))
     future = workers.submit(session.run_lane, lane, check=check)

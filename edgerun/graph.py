@@ -139,8 +139,7 @@ def check_signatures(graph: Graph, signatures: Mapping[str, Signature]) -> Signa
     Raises:
         GraphError: two models that a node leads to cannot stand in for each other; the innermost such node is named.
     """
-
-    common = signatures[graph.route] if graph.route in signatures else None
+    common = signatures.get(graph.route)
     for name in reversed(_parents_first(graph)):
         try:
             common = common_signature({model: signatures[model] for model in graph.models_under(name)})
@@ -322,9 +321,18 @@ def node_to_dict(node: Node) -> dict[str, Any]:
         case RandomSplit():
             optional = {"split_key": node.split_key, "force": dict(node.force)}
             fields = {"split": node.split.to_dict(), "control": node.control, "traffic": node.traffic}
-            return {"kind": "random_split", **fields, **{name: value for name, value in optional.items() if value}}
+            return {
+                "kind": "random_split",
+                **fields,
+                **{name: value for name, value in optional.items() if value},
+            }
         case KeySplit():
-            return {"kind": "key_split", "field": node.field, "cases": dict(node.cases), "default": node.default}
+            return {
+                "kind": "key_split",
+                "field": node.field,
+                "cases": dict(node.cases),
+                "default": node.default,
+            }
         case ShadowDeploy():
             return {
                 "kind": "shadow_deploy",

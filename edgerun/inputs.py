@@ -1,15 +1,17 @@
-"""From what a caller gives to the arrays that a model takes. Every mismatch is an InputError before onnxruntime runs."""
+"""From what a caller gives to the arrays that a model takes: every mismatch is found before onnxruntime runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgerun._core_runtime import Array, Port
+from edgerun._core_runtime import STRING, Array, Port
 from edgerun.errors import InputError
-from edgerun.signature import Signature
+
+if TYPE_CHECKING:
+    from edgerun.signature import Signature
 
 
 def check_cast(cast: str | None) -> None:
@@ -65,7 +67,7 @@ def _wrong(port: Port, got: str) -> InputError:
 
 
 def _check_array(port: Port, dtype: np.dtype[Any], given: Array, cast: str | None) -> Array:
-    if dtype == object:
+    if dtype == STRING:
         return _check_texts(port, given)
     if given.dtype == dtype:
         return given.astype(dtype, copy=False)  # to native byte order
@@ -77,10 +79,10 @@ def _check_array(port: Port, dtype: np.dtype[Any], given: Array, cast: str | Non
 
 def _convert_list(port: Port, dtype: np.dtype[Any], given: Any) -> Array:
     try:
-        array = np.array(given, dtype=object if dtype == object else None)
+        array = np.array(given, dtype=object if dtype == STRING else None)
     except (ValueError, TypeError, OverflowError) as error:
         raise _wrong(port, f"a {type(given).__name__} that is no array: {error}") from error
-    if dtype == object:
+    if dtype == STRING:
         return _check_texts(port, array)
     if isinstance(given, np.generic) or hasattr(given, "__array__"):
         return _check_array(port, dtype, array, None)
@@ -98,13 +100,20 @@ def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
 
 
 def _element_name(array: Array) -> str:
-    names = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex numbers", "U": "strings"}
+    names = {
+        "b": "booleans",
+        "i": "integers",
+        "u": "integers",
+        "f": "floats",
+        "c": "complex numbers",
+        "U": "strings",
+    }
     return names.get(array.dtype.kind, f"objects of {array.dtype}")
 
 
 def _check_texts(port: Port, given: Array) -> Array:
     array = given.astype(object) if given.dtype.kind in "UT" else given
-    if array.dtype != object:
+    if array.dtype != STRING:
         raise _wrong(port, f"dtype {given.dtype}")
     for text in array.ravel():
         if not isinstance(text, str):
@@ -128,6 +137,3 @@ def _check_shape(port: Port, shape: tuple[int, ...]) -> None:
             raise _wrong(port, f"shape {list(shape)}: axis {axis} is {size}, not {expected}")
         if size == 0:
             raise _wrong(port, f"shape {list(shape)}: axis {axis} is empty")
-
-
-

@@ -25,7 +25,10 @@ class Prediction(dict[str, Value]):
     """The model whose answer this is; None where the caller's own fallback was returned."""
 
     fallback: str | None
-    """Why the assigned arm did not serve: "error", "nonfinite", "shape", "breaker_open" or "deadline"; None if it did."""
+    """Why the assigned arm did not serve; None if it did.
+
+    One of "error", "nonfinite", "shape", "breaker_open" and "deadline".
+    """
 
     epoch: str
     """The stream of events that the call belongs to, in hexadecimal."""
@@ -48,7 +51,7 @@ class Prediction(dict[str, Value]):
 
     @property
     def assignment(self) -> str | None:
-        """ "assigned", "forced", "not_enrolled" or "unassigned"; None where no random split was passed."""
+        """One of "assigned", "forced", "not_enrolled" or "unassigned"; None where no random split was passed."""
         return self.route.assignment
 
     @property

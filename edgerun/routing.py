@@ -80,7 +80,9 @@ def event_id(epoch: str, sequence: int) -> str:
     return f"{epoch}-{sequence}"
 
 
-def _keyed_split(node: RandomSplit, lone: bool, arms: list[Step], forced: dict[bytes, Step], spare: dict[str, Step]) -> Decide:
+def _keyed_split(
+    node: RandomSplit, lone: bool, arms: list[Step], forced: dict[bytes, Step], spare: dict[str, Step]
+) -> Decide:
     """A random split that is sticky: one key, one arm."""
     field = node.split_key
     handle = node.split.handle
@@ -204,7 +206,9 @@ class _Compiler:
         if len(self.routes) > LIMITS.routes_max:
             raise GraphError(f"node {so_far.path[0]!r}: the graph has more than {LIMITS.routes_max} ways through it")
         if len(watches) > LIMITS.watches_max:
-            raise GraphError(f"node {so_far.path[-2]!r}: {len(watches)} models watch one call; at most {LIMITS.watches_max}")
+            raise GraphError(
+                f"node {so_far.path[-2]!r}: {len(watches)} models watch one call; at most {LIMITS.watches_max}"
+            )
         return self.routes[-1]
 
     def random_split(self, node: RandomSplit, so_far: Route) -> Step:

@@ -8,7 +8,6 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,11 +21,13 @@ from edgerun.limits import LIMITS
 from edgerun.prediction import BatchPrediction, Prediction
 from edgerun.routing import Meta, Route, event_id
 from edgerun.serving import Call, Serving, make_fallback, make_prediction
-from edgerun.signature import Signature
 from edgerun.stats import RunnerStats, ShadowResult, runner_stats
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import ThreadPoolExecutor
+
+    from edgerun.signature import Signature
 
 CLOSED = "this runner is closed, or was opened before a fork with threads > 1; open the bundle again"
 _DEFAULT_POLICY = BreakerPolicy()
@@ -52,9 +53,7 @@ class EdgeRunner:
         _runners.add(self)
 
     @classmethod
-    def open(
-        cls, path: str | os.PathLike[str], *, threads: int = 1, breaker: BreakerPolicy = _DEFAULT_POLICY
-    ) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, threads: int = 1, breaker: BreakerPolicy = _DEFAULT_POLICY) -> Self:
         """Open a bundle folder.
 
         Args:
@@ -183,7 +182,9 @@ class EdgeRunner:
                 served.offer(route, answer.lane, call)
             return prediction
         if fallback is None:
-            raise DeadlineError(f"model {route.model!r} gave no answer within {deadline_s} s, and no fallback= was given")
+            raise DeadlineError(
+                f"model {route.model!r} gave no answer within {deadline_s} s, and no fallback= was given"
+            )
         return make_fallback(route, call, fallback, time.monotonic() - started)
 
     def predict_batch(
@@ -217,7 +218,12 @@ class EdgeRunner:
             if given is not None and len(given) != count:
                 raise InputError(f"{name} has {len(given)} entries for {count} rows")
         calls = [
-            Call(keys[row] if keys is not None else None, metas[row] if metas is not None else None, self._epoch, sequence)
+            Call(
+                keys[row] if keys is not None else None,
+                metas[row] if metas is not None else None,
+                self._epoch,
+                sequence,
+            )
             for row, sequence in zip(range(count), self._sequences, strict=False)
         ]
         routes = [served.decide(call.key, call.meta, call.epoch, call.sequence) for call in calls]

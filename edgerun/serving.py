@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgerun._core_runtime import Array, Lane, Model, Value
 from edgerun.bundle import Bundle, open_sessions
@@ -20,8 +19,11 @@ from edgerun.guard import Breaker, BreakerPolicy
 from edgerun.prediction import Prediction
 from edgerun.routing import Decide, Meta, Route, compile_graph, event_id, follow, in_share
 from edgerun.session import Outcome, Session
-from edgerun.shadow import Shadow, ShadowCounts, Comparison
+from edgerun.shadow import Comparison, Shadow, ShadowCounts
 from edgerun.split import key_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 SHADOW_RESULTS_KEPT = 4096
 
@@ -55,9 +57,7 @@ def make_prediction(
     return _fill(prediction, route, call, answer.model, answer.fallback, answer.latency_ns)
 
 
-def make_fallback(
-    route: Route, call: Call, outputs: Mapping[str, Value], waited_s: float
-) -> Prediction:
+def make_fallback(route: Route, call: Call, outputs: Mapping[str, Value], waited_s: float) -> Prediction:
     """Return the caller's own outputs, for a call that found no answer by its deadline."""
     return _fill(Prediction(outputs), route, call, None, "deadline", int(waited_s * 1e9))
 

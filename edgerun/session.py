@@ -7,9 +7,8 @@ shape depends on the data, very large tensors) runs freely: onnxruntime allocate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
@@ -17,9 +16,11 @@ from numpy import ndarray
 from edgerun import _core_runtime as core
 from edgerun._core_runtime import Array, Lane, Model, Value
 from edgerun.guard import Breaker, BreakerPolicy
-from edgerun.inputs import check_inputs
 from edgerun.limits import LIMITS
 from edgerun.signature import Signature, conflicting_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _Shapes = tuple[tuple[int, ...], ...]
 
@@ -109,7 +110,9 @@ class Session:
         self._dtypes = tuple(port.dtype for port in signature.inputs)
         self._free: dict[Any, list[Lane]] = {}
         self._unprepared: set[_Shapes] = set()
-        self._preparable = all(port.dtype not in {None, np.dtype(object)} for port in signature.outputs + signature.inputs)
+        self._preparable = all(
+            port.dtype not in {None, np.dtype(object)} for port in signature.outputs + signature.inputs
+        )
         self.take: Callable[[Any], Lane | None] = (
             _take_one(self._names[0], self._dtypes[0], self._free)
             if len(self._names) == 1
@@ -133,8 +136,8 @@ class Session:
         """Run a lane whose outputs onnxruntime allocates, and read them."""
         code = core.run_lane(lane.handle, self.handle, check, lane.run, lane.why)
         if code < 0:
-            problem = "deadline" if code == core.STOPPED else "error"
-            return Outcome(None, problem, f"model {self.name!r}: {core.message(lane.why)}", lane.run.latency_ns, lane)
+            why = "deadline" if code == core.STOPPED else "error"
+            return Outcome(None, why, f"model {self.name!r}: {core.message(lane.why)}", lane.run.latency_ns, lane)
         outputs = [lane.output(index) for index in range(len(self.output_names))]
         problem, reason = self._judge(lane, outputs) if check else (None, "")
         return Outcome(outputs, problem, reason, lane.run.latency_ns, lane)
@@ -181,10 +184,6 @@ class Session:
         key = self._key(lane.feeds)
         self._unprepared.add(key)
         self._free.pop(key, None)
-
-    def read_inputs(self, inputs: Any, cast: str | None) -> tuple[Array, ...]:
-        """Return checked feeds; see check_inputs()."""
-        return check_inputs(self.signature, inputs, cast)
 
 
 def outputs_by_name(session: Session, outputs: list[Value]) -> Mapping[str, Value]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgerun import _core_runtime as core
-from edgerun._core_runtime import Lane, Model
 from edgerun.limits import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgerun._core_runtime import Lane, Model
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from edgerun._core_runtime import Model, Port, dtype_name
 from edgerun.errors import GraphError, InputError, ModelError
 
+Dims = tuple[int | str, ...] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -25,11 +27,15 @@ class Signature:
         for role, ports in (("input", model.inputs), ("output", model.outputs)):
             for port in ports:
                 if role == "input" and port.kind != "tensor":
-                    raise ModelError(f"model {name!r}: input {port.name!r} is a {port.kind}; edgerun feeds tensors only")
+                    raise ModelError(
+                        f"model {name!r}: input {port.name!r} is a {port.kind}; edgerun feeds tensors only"
+                    )
                 if port.kind == "tensor" and port.dtype is None:
                     raise ModelError(f"model {name!r}: {role} {port.name!r} has an element type that numpy lacks")
                 if role == "output" and port.kind not in {"tensor", "sequence", "map"}:
-                    raise ModelError(f"model {name!r}: output {port.name!r} is a {port.kind}, which edgerun cannot read")
+                    raise ModelError(
+                        f"model {name!r}: output {port.name!r} is a {port.kind}, which edgerun cannot read"
+                    )
         return cls(model.inputs, model.outputs)
 
 
@@ -68,19 +74,24 @@ def _names(ports: tuple[Port, ...]) -> str:
 
 
 def _common_port(role: str, name_a: str, a: Port, name_b: str, b: Port) -> Port:
-    dims = _common_dims(a.dims, b.dims)
-    if a.kind != b.kind or a.dtype != b.dtype or dims is False:
-        raise GraphError(f"models {name_a!r} and {name_b!r} differ in {role} {a.name!r}: {name_a!r} has {a}, {name_b!r} has {b}")
-    return replace(a, dims=dims)
+    if a.kind != b.kind or a.dtype != b.dtype or _dims_conflict(a.dims, b.dims):
+        raise GraphError(
+            f"models {name_a!r} and {name_b!r} differ in {role} {a.name!r}: {name_a!r} has {a}, {name_b!r} has {b}"
+        )
+    return replace(a, dims=_common_dims(a.dims, b.dims))
 
 
-def _common_dims(
-    a: tuple[int | str, ...] | None, b: tuple[int | str, ...] | None
-) -> tuple[int | str, ...] | None | bool:
+def _dims_conflict(a: Dims, b: Dims) -> bool:
+    if a is None or b is None:
+        return False
+    if len(a) != len(b):
+        return True
+    return any(isinstance(x, int) and isinstance(y, int) and x != y for x, y in zip(a, b, strict=True))
+
+
+def _common_dims(a: Dims, b: Dims) -> Dims:
     if a is None or b is None:
         return b if a is None else a
-    if len(a) != len(b) or any(isinstance(x, int) and isinstance(y, int) and x != y for x, y in zip(a, b, strict=True)):
-        return False
     return tuple(y if isinstance(y, int) else x for x, y in zip(a, b, strict=True))
 
 
@@ -88,7 +99,9 @@ def conflicting_output(port: Port, shape: tuple[int, ...]) -> str | None:
     """Say how an output's shape breaks what the signature declares; None if it does not."""
     if port.dims is None:
         return None
-    if len(shape) != len(port.dims) or any(isinstance(d, int) and d != s for d, s in zip(port.dims, shape, strict=True)):
+    if len(shape) != len(port.dims) or any(
+        isinstance(d, int) and d != s for d, s in zip(port.dims, shape, strict=True)
+    ):
         assert port.dtype is not None  # a tensor's, by Signature.of
         return f"output {port.name!r} has shape {list(shape)}, expected {dtype_name(port.dtype)} {list(port.dims)}"
     return None

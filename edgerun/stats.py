@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edgerun.serving import Serving
-from edgerun.shadow import ShadowCounts
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgerun.serving import Serving
+    from edgerun.shadow import ShadowCounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,7 @@ def test_an_example_holds_every_models_answer(model_file):
 def test_an_answer_is_that_of_onnxruntime(model_file):
     rows = np.random.default_rng(0).normal(size=(4, 30)).astype(np.float32)
     answer = golden.answers(model_file("mlp", models.mlp()), {"x": rows})
-    np.testing.assert_array_equal(
-        np.array(answer["y"], np.float32), oracle.run(models.mlp(), {"x": rows})["y"]
-    )
+    np.testing.assert_array_equal(np.array(answer["y"], np.float32), oracle.run(models.mlp(), {"x": rows})["y"])
 
 
 def test_maps_are_golden_with_their_keys_as_text(model_file):

@@ -33,8 +33,7 @@ def cards_test_set(folder):
     rows = [json.loads(line) for line in (folder / "test.jsonl").read_text("utf-8").splitlines()]
     dtypes = {"amount": np.float32, "distance_km": np.float32, "hour": np.int64, "merchant": object}
     inputs = {
-        name: np.concatenate([np.array(row["inputs"][name], dtype) for row in rows])
-        for name, dtype in dtypes.items()
+        name: np.concatenate([np.array(row["inputs"][name], dtype) for row in rows]) for name, dtype in dtypes.items()
     }
     return inputs, np.array([row["label"] for row in rows]), [row["meta"] for row in rows]
 
@@ -66,9 +65,7 @@ def test_an_installation_finds_its_own_recipes(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_both_models_of_a_recipe_can_be_arms_of_one_split(recipe):
-    assert oracle.signature(model_file(recipe, "champion")) == oracle.signature(
-        model_file(recipe, "challenger")
-    )
+    assert oracle.signature(model_file(recipe, "champion")) == oracle.signature(model_file(recipe, "challenger"))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -141,12 +138,7 @@ def test_a_session_of_the_cards_has_one_card():
 
 
 def test_the_recipes_stay_small():
-    sizes = [
-        path.stat().st_size
-        for recipe in RECIPES
-        for path in recipes.folder(recipe).rglob("*")
-        if path.is_file()
-    ]
+    sizes = [path.stat().st_size for recipe in RECIPES for path in recipes.folder(recipe).rglob("*") if path.is_file()]
     assert max(sizes) < FILE_MAX_BYTES
     assert sum(sizes) < ALL_MAX_BYTES
 

@@ -30,16 +30,10 @@ def assert_same_as_one_by_one(keys: Any) -> None:
 
 def arrays() -> list[Any]:
     return [
-        *(
-            pa.array(TEXTS, type_)
-            for type_ in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
-        ),
+        *(pa.array(TEXTS, type_) for type_ in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())),
         pa.array([text.encode()[:4].ljust(4, b"\0") for text in TEXTS], pa.binary(4)),
         pa.array([b"", b"", b""], pa.binary(0)),
-        *(
-            pa.array(INTEGERS, type_)
-            for type_ in (pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.uint64())
-        ),
+        *(pa.array(INTEGERS, type_) for type_ in (pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.uint64())),
         pa.array([2**64 - 1, 5, 6], pa.uint64()),
         pa.array([*TEXTS, *TEXTS]).dictionary_encode(),
         pa.array([7, 8, 7]).dictionary_encode(),
@@ -107,7 +101,7 @@ def test_a_null_that_hides_in_a_dictionary_is_refused() -> None:
     ids=lambda array: str(array.type),
 )
 def test_a_type_that_holds_no_keys_is_refused_by_name(array: Any) -> None:
-    with pytest.raises(InputError, match="Arrow array of type .* holds no keys"):
+    with pytest.raises(InputError, match=r"Arrow array of type .* holds no keys"):
         SPLIT.assign_many(array)
 
 

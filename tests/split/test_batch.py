@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,9 @@ from edgerun._batch import LIST_CHUNK_KEYS
 from edgerun.errors import CoreError, InputError
 from edgerun.limits import LIMITS
 from edgerun.split import Key, Split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SPLIT = Split("batch", {"a": 3, "b": 2, "c": 1, "d": 1})
 
@@ -103,9 +105,7 @@ def test_a_numpy_array_of_variable_width_strings() -> None:
 
 def test_strided_digests() -> None:
     digests = np.frombuffer(np.random.default_rng(1).bytes(16 * 50), "V16")
-    assert SPLIT.assign_many(digests[::-2]).tolist() == one_by_one(
-        [bytes(key) for key in digests[::-2].tolist()]
-    )
+    assert SPLIT.assign_many(digests[::-2]).tolist() == one_by_one([bytes(key) for key in digests[::-2].tolist()])
 
 
 def test_a_pandas_series() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import Any
 
@@ -36,7 +37,7 @@ def points_moved(old: Ranges, new: Ranges) -> int:
     owners = [{part.start: part.arm for part in ranges} for ranges in (old, new)]
     moved = 0
     before, after = owners[0][0], owners[1][0]
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         before, after = owners[0].get(start, before), owners[1].get(start, after)
         moved += (end - start) * (before != after)
     return moved
@@ -48,8 +49,8 @@ def test_ranges_cover_every_point_once_and_neighbours_differ(history: list[dict[
         assert ranges[0].start == 0
         assert ranges[-1].end == POINTS
         assert all(part.start < part.end for part in ranges)
-        assert all(left.end == right.start for left, right in zip(ranges, ranges[1:], strict=False))
-        assert all(left.arm != right.arm for left, right in zip(ranges, ranges[1:], strict=False))
+        assert all(left.end == right.start for left, right in itertools.pairwise(ranges))
+        assert all(left.arm != right.arm for left, right in itertools.pairwise(ranges))
         widths = widths_of_weights(weights)
         assert widths_of_ranges(ranges) == {arm: width for arm, width in widths.items() if width}
 
@@ -59,17 +60,14 @@ def test_movement_is_the_total_variation_distance_which_nothing_can_undercut(
     history: list[dict[str, int]],
 ) -> None:
     steps = ranges_after(history)
-    for (old, new), (before, after) in zip(
-        zip(steps, steps[1:], strict=False), zip(history, history[1:], strict=False), strict=True
-    ):
+    for (old, new), (before, after) in zip(itertools.pairwise(steps), itertools.pairwise(history), strict=True):
         moved = points_moved(old, new)
         widths, old_widths = widths_of_ranges(new), widths_of_ranges(old)
         assert moved == sum(max(0, widths[arm] - old_widths.get(arm, 0)) for arm in widths)
         least = sum(
             max(
                 Fraction(0),
-                Fraction(after.get(arm, 0), sum(after.values()))
-                - Fraction(before.get(arm, 0), sum(before.values())),
+                Fraction(after.get(arm, 0), sum(after.values())) - Fraction(before.get(arm, 0), sum(before.values())),
             )
             for arm in before.keys() | after.keys()
         )
@@ -96,7 +94,7 @@ def test_reweighting_to_the_same_shares_moves_nothing(history: list[dict[str, in
 @given(some_histories)
 def test_a_reweight_of_n_arms_adds_at_most_n_minus_one_ranges(history: list[dict[str, int]]) -> None:
     steps = ranges_after(history)
-    for old, new in zip(steps, steps[1:], strict=False):
+    for old, new in itertools.pairwise(steps):
         arms = widths_of_ranges(old).keys() | widths_of_ranges(new).keys()
         assert len(new) <= len(old) + len(arms) - 1
 
@@ -124,8 +122,7 @@ def test_a_split_may_have_the_limit_of_ranges_and_not_one_more() -> None:
         width = POINTS // LIMITS.ranges_max
         ranges = [[index * width // 2, "ab"[index % 2]] for index in range(count)]
         odd = sum(
-            (ranges[index + 1][0] if index + 1 < count else POINTS) - ranges[index][0]
-            for index in range(1, count, 2)
+            (ranges[index + 1][0] if index + 1 < count else POINTS) - ranges[index][0] for index in range(1, count, 2)
         )
         return {"version": 1, "salt": "s", "weights": {"a": POINTS - odd, "b": odd}, "ranges": ranges}
 

@@ -39,8 +39,7 @@ def test_a_split_tells_its_parts() -> None:
     assert SPLIT.arms == ("control", "green", "red", "later")
     assert SPLIT.weights == {"control": 80, "green": 15, "red": 5, "later": 0}
     assert SPLIT.shares == {"control": 0.8, "green": 0.15, "red": 0.05, "later": 0} | {
-        arm: width / 2**32
-        for arm, width in [("control", 3435973837), ("green", 644245094), ("red", 214748365)]
+        arm: width / 2**32 for arm, width in [("control", 3435973837), ("green", 644245094), ("red", 214748365)]
     }
     assert SPLIT.ranges == (
         (0, 3435973837, "control"),
@@ -103,7 +102,7 @@ def test_explain_tells_every_step() -> None:
 
 def test_an_explanation_prints_a_line_for_every_step() -> None:
     lines = str(SPLIT.explain("user-1")).splitlines()
-    assert [line.split()[0] for line in lines] == "salt key seed hash point range arm why".split()
+    assert [line.split()[0] for line in lines] == ["salt", "key", "seed", "hash", "point", "range", "arm", "why"]
     assert lines[1] == "key    b'user-1'"
 
 
@@ -177,9 +176,7 @@ def test_many_threads_get_the_same_answers() -> None:
     assert answers == [True] * 80
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [("shop:arm", "shop:traffic"), ("exp-1", "exp-2"), ("a", "aa"), ("x", "X")]
-)
+@pytest.mark.parametrize(("one", "other"), [("shop:arm", "shop:traffic"), ("exp-1", "exp-2"), ("a", "aa"), ("x", "X")])
 def test_two_salts_are_independent(one: str, other: str) -> None:
     weights = {"a": 1, "b": 2, "c": 3, "d": 2, "e": 2}
     keys = np.arange(10**6)
@@ -224,5 +221,5 @@ def test_every_error_of_a_split_is_an_edgerun_error_and_a_value_error() -> None:
 
 
 def test_the_limits_of_python_and_c_agree() -> None:
-    assert _core.KEY_MAX_BYTES == LIMITS.key_max_bytes
-    assert _core.SPLIT_MAX_RANGES == LIMITS.ranges_max
+    assert LIMITS.key_max_bytes == _core.KEY_MAX_BYTES
+    assert LIMITS.ranges_max == _core.SPLIT_MAX_RANGES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -21,9 +20,9 @@ weights_of_every_type = st.one_of(
     st.fractions(0, max_denominator=10**6),
     st.decimals(0, 10**9, places=6),
 )
-some_weights = st.dictionaries(
-    st.text("abé日", min_size=1, max_size=2), weights_of_every_type, min_size=1
-).filter(lambda weights: any(weights.values()))
+some_weights = st.dictionaries(st.text("abé日", min_size=1, max_size=2), weights_of_every_type, min_size=1).filter(
+    lambda weights: any(weights.values())
+)
 
 
 def document(**changes: Any) -> dict[str, Any]:

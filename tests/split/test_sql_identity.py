@@ -5,13 +5,15 @@ The server is Sail's Spark Connect server in this process, on a loopback port th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
 from edgerun.split import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,9 +43,7 @@ def spark() -> Iterator[Any]:
 def keys_of_every_length() -> list[str]:
     """Texts of 0 to 300 characters, plain and not, so that the bytes reach every branch of the hash."""
     plain = ["k" * length for length in range(301)]
-    mixed = [
-        "".join(LETTERS[(length + at * 7) % len(LETTERS)] for at in range(length)) for length in range(301)
-    ]
+    mixed = ["".join(LETTERS[(length + at * 7) % len(LETTERS)] for at in range(length)) for length in range(301)]
     return [*plain, *mixed]
 
 

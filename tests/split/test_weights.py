@@ -24,9 +24,9 @@ weights_of_every_type = st.one_of(
     st.fractions(0, max_denominator=10**6),
     st.decimals(0, 10**9, places=6),
 )
-some_weights = st.dictionaries(
-    st.text("abcdé日", min_size=1, max_size=3), weights_of_every_type, min_size=1
-).filter(lambda weights: any(weights.values()))
+some_weights = st.dictionaries(st.text("abcdé日", min_size=1, max_size=3), weights_of_every_type, min_size=1).filter(
+    lambda weights: any(weights.values())
+)
 
 
 class Pairs(Mapping[str, Weight]):

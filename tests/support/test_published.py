@@ -19,9 +19,7 @@ def test_the_two_silero_releases_share_a_signature_and_answer_differently():
         "state": np.zeros((2, 1, 128), np.float32),
         "sr": np.array(16000, np.int64),
     }
-    older, newer = (
-        oracle.run(model.path(), sound) for model in (published.SILERO_VAD_5, published.SILERO_VAD_6)
-    )
+    older, newer = (oracle.run(model.path(), sound) for model in (published.SILERO_VAD_5, published.SILERO_VAD_6))
     assert older["output"].shape == newer["output"].shape == (1, 1)
     assert older["stateN"].shape == newer["stateN"].shape == (2, 1, 128)
     assert not np.allclose(older["output"], newer["output"], atol=1e-6)

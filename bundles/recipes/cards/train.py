@@ -89,9 +89,7 @@ def main(into: Path) -> None:
         file.writelines(json.dumps(row) + "\n" for row in test)
     labels = np.array([row["label"] for row in test])
     with tempfile.TemporaryDirectory() as folder:
-        models = {
-            name: write_onnx(name, fit(model, training), Path(folder)) for name, model in MODELS.items()
-        }
+        models = {name: write_onnx(name, fit(model, training), Path(folder)) for name, model in MODELS.items()}
         answers = {name: golden.answers(path, columns(test)) for name, path in models.items()}
         for name, answer in answers.items():
             right = np.mean(answer["label"] == labels)
@@ -104,9 +102,7 @@ def main(into: Path) -> None:
             models=models,
             nodes=NODES,
             route=ROUTE,
-            golden=[
-                golden.example(models, columns(rows), tolerance=TOLERANCE) for rows in chosen(test, answers)
-            ],
+            golden=[golden.example(models, columns(rows), tolerance=TOLERANCE) for rows in chosen(test, answers)],
         )
 
 
@@ -170,8 +166,7 @@ def purchase_of(merchant: str, *, amount: float, distance_km: float, hour: float
 def columns(rows: list[dict]) -> dict[str, np.ndarray]:
     """Return the inputs of many transactions, each input as one array [N, 1]."""
     return {
-        name: np.concatenate([np.array(row["inputs"][name], dtype) for row in rows])
-        for name, dtype in INPUTS.items()
+        name: np.concatenate([np.array(row["inputs"][name], dtype) for row in rows]) for name, dtype in INPUTS.items()
     }
 
 
@@ -219,9 +214,7 @@ def write_onnx(name: str, model: Pipeline, folder: Path) -> Path:
 def chosen(test: list[dict], answers: dict[str, dict]) -> list[list[dict]]:
     """Return a purchase at each merchant, three that the models dispute, and one at an unknown merchant."""
     first = {row["inputs"]["merchant"][0][0]: row for row in reversed(test)}
-    disputed = np.flatnonzero(
-        np.array(answers["champion"]["label"]) != np.array(answers["challenger"]["label"])
-    )
+    disputed = np.flatnonzero(np.array(answers["champion"]["label"]) != np.array(answers["challenger"]["label"]))
     unknown = {**test[0], "inputs": {**test[0]["inputs"], "merchant": [["florist"]]}}
     return [*([first[name]] for name in MERCHANTS), [test[i] for i in disputed[:3]], [unknown]]
 

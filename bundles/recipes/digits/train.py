@@ -30,9 +30,7 @@ TOLERANCE = 1e-5  # of a probability: ten times what float32 differs here from s
 
 MODELS = {
     "champion": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-    "challenger": make_pipeline(
-        StandardScaler(), MLPClassifier((64,), alpha=1.0, max_iter=400, random_state=SEED)
-    ),
+    "challenger": make_pipeline(StandardScaler(), MLPClassifier((64,), alpha=1.0, max_iter=400, random_state=SEED)),
 }
 
 ROUTE = "split"
@@ -71,9 +69,7 @@ def main(into: Path) -> None:
             models=models,
             nodes=NODES,
             route=ROUTE,
-            golden=[
-                golden.example(models, {"image": images[test][rows]}, tolerance=TOLERANCE) for rows in chosen
-            ],
+            golden=[golden.example(models, {"image": images[test][rows]}, tolerance=TOLERANCE) for rows in chosen],
         )
 
 

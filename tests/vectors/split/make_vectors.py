@@ -127,8 +127,7 @@ def random_histories() -> dict[str, list[dict[str, Weight]]]:
         for _ in range(5):
             present = source.sample(names, source.randrange(1, len(names) + 1))
             weights = {
-                name: Fraction(source.choice([0, 1, 1, 2, 3, 10, 97]), source.choice([1, 3, 7]))
-                for name in present
+                name: Fraction(source.choice([0, 1, 1, 2, 3, 10, 97]), source.choice([1, 3, 7])) for name in present
             }
             weights[present[0]] += 1
             steps.append(weights)
@@ -146,8 +145,7 @@ def history_ranges(steps: list[dict[str, Weight]]) -> list[Ranges]:
 def long_keys() -> list[Key]:
     source = random.Random(7)
     return [
-        source.randbytes(length)
-        for length in (3, 4, 5, 7, 8, 12, 15, 16, 17, 23, 24, 31, 32, 33, 40, 63, 64, 65, 100)
+        source.randbytes(length) for length in (3, 4, 5, 7, 8, 12, 15, 16, 17, 23, 24, 31, 32, 33, 40, 63, 64, 65, 100)
     ]
 
 
@@ -251,9 +249,7 @@ def traffic_table() -> list[list[str]]:
         Fraction(1, 2**33),
         Fraction(3, 2**33),
     ]
-    return [["share", "enrolled_width"]] + [
-        [weight_text(share), str(enrolled_width(share))] for share in shares
-    ]
+    return [["share", "enrolled_width"]] + [[weight_text(share), str(enrolled_width(share))] for share in shares]
 
 
 EXAMPLE_SALT = "checkout-2025"
