@@ -107,7 +107,7 @@ def test_a_null_that_hides_in_a_dictionary_is_refused() -> None:
     ids=lambda array: str(array.type),
 )
 def test_a_type_that_holds_no_keys_is_refused_by_name(array: Any) -> None:
-    with pytest.raises(InputError, match="Arrow array of type .* holds no keys"):
+    with pytest.raises(InputError, match=r"Arrow array of type .* holds no keys"):
         SPLIT.assign_many(array)
 
 

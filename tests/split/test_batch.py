@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,9 @@ from edgerun._batch import LIST_CHUNK_KEYS
 from edgerun.errors import CoreError, InputError
 from edgerun.limits import LIMITS
 from edgerun.split import Key, Split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SPLIT = Split("batch", {"a": 3, "b": 2, "c": 1, "d": 1})
 
@@ -81,7 +83,6 @@ def test_a_list_around_the_size_of_its_chunks(size: int, last: Key) -> None:
         np.array([2**63, 2**64 - 1, 5], np.uint64),
         np.array([5, 6], ">i8"),
         np.array([], np.int32),
-        np.zeros(2, "V0"),
         np.arange(20, dtype=np.int64)[::-3],
         np.arange(20, dtype=np.uint64)[1::2],
     ],
@@ -99,6 +100,10 @@ def test_integers_of_every_width(dtype: str) -> None:
 
 def test_a_numpy_array_of_variable_width_strings() -> None:
     assert_same_as_one_by_one(np.array(["a", "日本" * 20], np.dtypes.StringDType()))
+
+
+def test_digests_of_no_bytes() -> None:
+    assert SPLIT.assign_many(np.zeros(2, "V0")).tolist() == one_by_one([b"", b""])
 
 
 def test_strided_digests() -> None:
