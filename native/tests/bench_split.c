@@ -2,12 +2,9 @@
  *
  * It prints and asserts nothing. Run it alone on a quiet machine: `bench_split [keys]`.
  */
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
+#include "check.h"
 #include "edgerun.h"
 
 #define BENCH_RUNS 31
@@ -25,13 +22,6 @@ struct bench {
     int32_t *arms;
 };
 
-static uint64_t bench_random(uint64_t *state) {
-    uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
 static double bench_now_s(void) {
     struct timespec now;
     timespec_get(&now, TIME_UTC);
@@ -48,10 +38,7 @@ static void bench_run(const char *name, struct bench *bench, int (*call)(struct 
     double seconds[BENCH_RUNS];
     for (int run = 0; run < BENCH_RUNS; run++) {
         double start = bench_now_s();
-        if (call(bench) != ER_OK) {
-            printf("%-28s refused\n", name);
-            return;
-        }
+        CHECK(call(bench) == ER_OK);
         seconds[run] = bench_now_s() - start;
     }
     qsort(seconds, BENCH_RUNS, sizeof *seconds, bench_compare);
@@ -92,11 +79,11 @@ static void bench_fill(struct bench *b, size_t low, size_t high, int separated) 
     uint64_t state = 1;
     size_t at = 0;
     for (size_t i = 0; i < b->n; i++) {
-        size_t length = low + bench_random(&state) % (high - low + 1);
+        size_t length = low + check_random_below(&state, high - low + 1);
         b->offsets32[i] = (int32_t)at;
         b->offsets64[i] = (int64_t)at;
         for (size_t j = 0; j < length; j++) {
-            b->data[at++] = (unsigned char)('a' + bench_random(&state) % 26);
+            b->data[at++] = (unsigned char)('a' + check_random_below(&state, 26));
         }
         if (separated && i + 1 < b->n) {
             b->data[at++] = '\n';
@@ -138,11 +125,11 @@ static void bench_integers(struct bench *b) {
     }
     bench_run("int64, 0 to n", b, bench_int64);
     for (size_t i = 0; i < b->n; i++) {
-        b->integers[i] = (int64_t)bench_random(&state);
+        b->integers[i] = (int64_t)check_random(&state);
     }
     bench_run("int64, any", b, bench_int64);
     for (size_t i = 0; i < b->n; i++) {
-        b->integers[i] = (int64_t)bench_random(&state) >> (bench_random(&state) % 64);
+        b->integers[i] = (int64_t)check_random(&state) >> check_random_below(&state, 64);
     }
     bench_run("int64, any length", b, bench_int64);
 }
@@ -157,11 +144,8 @@ int main(int argc, char **argv) {
     b.offsets64 = malloc((b.n + 1) * sizeof *b.offsets64);
     b.integers = malloc(b.n * sizeof *b.integers);
     b.arms = malloc(b.n * sizeof *b.arms);
-    if (!b.data || !b.offsets32 || !b.offsets64 || !b.integers || !b.arms ||
-        er_split_new("bench", 5, starts, arms, 3, &b.split) != ER_OK) {
-        fputs("no memory\n", stderr);
-        return 1;
-    }
+    CHECK(b.data && b.offsets32 && b.offsets64 && b.integers && b.arms);
+    CHECK(er_split_new("bench", 5, starts, arms, 3, &b.split) == ER_OK);
     bench_bytes(&b);
     bench_integers(&b);
     er_split_free(b.split);

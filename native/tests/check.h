@@ -23,6 +23,10 @@ static inline uint64_t check_random(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
+static inline size_t check_random_below(uint64_t *state, size_t limit) {
+    return (size_t)(check_random(state) % limit);
+}
+
 #define CHECK_LINE_MAX 16384
 
 /* Reads a line without its newline; 0 at the end of the file. */

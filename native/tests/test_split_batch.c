@@ -49,7 +49,7 @@ static size_t fill_mixed(uint64_t *state, unsigned char separator, size_t gap) {
     size_t at = 0;
     for (size_t i = 0; i < N; i++) {
         offsets64[i] = (int64_t)at;
-        for (size_t left = check_random(state) % (LENGTH_MAX + 1); left > 0; left--) {
+        for (size_t left = check_random_below(state, LENGTH_MAX + 1); left > 0; left--) {
             unsigned char byte = (unsigned char)check_random(state);
             data[at++] = byte == separator ? (unsigned char)(separator + 1) : byte;
         }
@@ -102,7 +102,7 @@ static void test_integers_in_batches_of_every_size(void) {
     static int64_t keys[N];
     uint64_t state = 24;
     for (size_t i = 0; i < N; i++) {
-        keys[i] = (int64_t)check_random(&state) >> (check_random(&state) % 64);
+        keys[i] = (int64_t)check_random(&state) >> check_random_below(&state, 64);
     }
     for (size_t n = 0; n <= N; n = n < 300 ? n + 1 : n + 1000) {
         forget_arms();

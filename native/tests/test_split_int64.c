@@ -56,9 +56,9 @@ static void test_random_lengths_and_blocks(int64_points_function *hash_points) {
     int64_t keys[INT64_BLOCK];
     uint64_t state = 31;
     for (int round = 0; round < 400; round++) {
-        size_t n = 1 + check_random(&state) % INT64_BLOCK;
+        size_t n = 1 + check_random_below(&state, INT64_BLOCK);
         for (size_t i = 0; i < n; i++) {
-            keys[i] = (int64_t)check_random(&state) >> (check_random(&state) % 64);
+            keys[i] = (int64_t)check_random(&state) >> check_random_below(&state, 64);
         }
         check_block(hash_points, keys, n);
     }

@@ -1,8 +1,7 @@
-"""Write the golden vectors of the split, from an implementation that shares nothing with the C core.
+"""Write the golden vectors of the split, as split_reference.py beside it computes them.
 
-It follows native/SPLIT.md with the ``xxhash`` package and exact fractions, as plainly as it can and with no regard
-for speed. ``make_vectors.py`` rewrites the files beside it; ``make_vectors.py --check`` writes nothing and fails
-where a file, or the worked example inside native/SPLIT.md, is not what this implementation says.
+``make_vectors.py`` rewrites the files in this folder; ``make_vectors.py --check`` writes nothing and fails
+where a file, or the worked example inside native/SPLIT.md, is not what the reference says.
 """
 
 from __future__ import annotations
@@ -14,152 +13,26 @@ from fractions import Fraction
 from pathlib import Path
 
 import xxhash
-
-POINTS = 2**32
-SALT_SEED = 42
+from split_reference import (
+    POINTS,
+    Key,
+    Ranges,
+    Weight,
+    arm_of,
+    enrolled_width,
+    first_ranges,
+    hash_of,
+    key_bytes,
+    moved,
+    needs_of,
+    point_of,
+    reweighted,
+    seed_of,
+    widths_of,
+)
 
 HERE = Path(__file__).resolve().parent
 SPECIFICATION = HERE.parents[2] / "native" / "SPLIT.md"
-
-Weight = int | float | Fraction | Decimal
-Ranges = list[tuple[int, int, str]]  # start, end, arm
-
-
-# ---- the specification ----
-
-
-def key_bytes(key: str | int | bytes) -> bytes:
-    if isinstance(key, int):
-        key = str(key)
-    return key.encode() if isinstance(key, str) else key
-
-
-def seed_of(salt: str) -> int:
-    return xxhash.xxh64_intdigest(salt.encode(), seed=SALT_SEED)
-
-
-def hash_of(salt: str, key: str | int | bytes) -> int:
-    return xxhash.xxh64_intdigest(key_bytes(key), seed=seed_of(salt))
-
-
-def point_of(salt: str, key: str | int | bytes) -> int:
-    return hash_of(salt, key) // POINTS
-
-
-def canonical(names: object) -> list[str]:
-    return sorted(names, key=str.encode)
-
-
-def widths_of(weights: dict[str, Weight]) -> dict[str, int]:
-    total = sum(Fraction(weight) for weight in weights.values())
-    quota = {name: Fraction(weight) * POINTS / total for name, weight in weights.items()}
-    widths = {name: int(quota[name]) for name in weights}
-    by_rest = sorted(canonical(weights), key=lambda name: widths[name] - quota[name])
-    for name in by_rest[: POINTS - sum(widths.values())]:
-        widths[name] += 1
-    assert sum(widths.values()) == POINTS
-    return widths
-
-
-def joined(ranges: Ranges) -> Ranges:
-    result: Ranges = []
-    for start, end, arm in sorted(ranges):
-        if start == end:
-            continue
-        if result and result[-1][2] == arm:
-            result[-1] = (result[-1][0], end, arm)
-        else:
-            result.append((start, end, arm))
-    return result
-
-
-def first_ranges(weights: dict[str, Weight]) -> Ranges:
-    ranges, at = [], 0
-    for name, width in sorted(widths_of(weights).items(), key=lambda item: item[0].encode()):
-        ranges.append((at, at + width, name))
-        at += width
-    return joined(ranges)
-
-
-def owned(ranges: Ranges) -> dict[str, int]:
-    result: dict[str, int] = {}
-    for start, end, arm in ranges:
-        result[arm] = result.get(arm, 0) + end - start
-    return result
-
-
-def needs_of(ranges: Ranges, weights: dict[str, Weight]) -> dict[str, int]:
-    target, current = widths_of(weights), owned(ranges)
-    return {name: target.get(name, 0) - current.get(name, 0) for name in {*target, *current}}
-
-
-def move_cuts(ranges: Ranges, need: dict[str, int]) -> Ranges:
-    starts = [start for start, _, _ in ranges] + [POINTS]
-    arms = [arm for _, _, arm in ranges]
-    for left in range(len(arms) - 1):
-        cut = left + 1
-        for shrinking, growing, side in ((left, cut, -1), (cut, left, +1)):
-            if need[arms[shrinking]] < 0 < need[arms[growing]]:
-                width = starts[shrinking + 1] - starts[shrinking]
-                move = min(-need[arms[shrinking]], need[arms[growing]], width)
-                starts[cut] += side * move
-                need[arms[shrinking]] += move
-                need[arms[growing]] -= move
-                break
-    return joined([(starts[i], starts[i + 1], arm) for i, arm in enumerate(arms)])
-
-
-def give_up_ends(ranges: Ranges, need: dict[str, int]) -> tuple[Ranges, list[tuple[int, int]]]:
-    kept, pieces = [], []
-    for start, end, arm in reversed(ranges):
-        given = min(max(-need[arm], 0), end - start)
-        need[arm] += given
-        kept.append((start, end - given, arm))
-        if given:
-            pieces.append((end - given, end))
-    return kept, sorted(pieces)
-
-
-def deal(pieces: list[tuple[int, int]], need: dict[str, int]) -> Ranges:
-    dealt, waiting = [], [list(piece) for piece in pieces]
-    for arm in canonical(name for name in need if need[name] > 0):
-        while need[arm]:
-            start, end = waiting[0]
-            taken = min(need[arm], end - start)
-            dealt.append((start, start + taken, arm))
-            need[arm] -= taken
-            waiting[0][0] += taken
-            if waiting[0][0] == end:
-                waiting.pop(0)
-    assert not waiting
-    return dealt
-
-
-def reweighted(ranges: Ranges, weights: dict[str, Weight]) -> Ranges:
-    need = needs_of(ranges, weights)
-    kept, pieces = give_up_ends(move_cuts(ranges, need), need)
-    return joined(kept + deal(pieces, need))
-
-
-def arm_of(ranges: Ranges, point: int) -> str:
-    (arm,) = [arm for start, end, arm in ranges if start <= point < end]
-    return arm
-
-
-def enrolled_width(share: Weight) -> int:
-    return int(Fraction(share) * POINTS + Fraction(1, 2))
-
-
-def moved(before: Ranges, after: Ranges) -> int:
-    cuts = sorted({start for start, _, _ in before + after}) + [POINTS]
-    return sum(
-        end - start
-        for start, end in zip(cuts, cuts[1:], strict=False)
-        if arm_of(before, start) != arm_of(after, start)
-    )
-
-
-# ---- how values are written ----
 
 
 def weight_text(weight: Weight) -> str:
@@ -176,13 +49,13 @@ def ranges_text(ranges: Ranges) -> str:
     return ";".join(f"{start}:{arm}" for start, _, arm in ranges)
 
 
-def key_text(key: str | int | bytes) -> tuple[str, str]:
+def key_text(key: Key) -> tuple[str, str]:
     if isinstance(key, int):
         return "int", str(key)
     return type(key).__name__, key_bytes(key).hex()
 
 
-def assign_row(case: str, salt: str, key: str | int | bytes, ranges: Ranges, arms: list[str]) -> list[str]:
+def assign_row(case: str, salt: str, key: Key, ranges: Ranges, arms: list[str]) -> list[str]:
     point = point_of(salt, key)
     indexes = ";".join(f"{start}:{arms.index(arm)}" for start, _, arm in ranges)
     kind, text = key_text(key)
@@ -200,13 +73,13 @@ def assign_row(case: str, salt: str, key: str | int | bytes, ranges: Ranges, arm
     ]
 
 
-# ---- the cases ----
-
 SALTS = ["checkout-2025", "", "a", "größe/日本", "checkout-2025/traffic", "s" * 100]
 
-PLAIN_KEYS: list[str | int | bytes] = [
-    "", "a", "user-1", "user-2", "42", 42, b"42", "-0", "007", "Zürich", "日本語", "🙂", "e\u0301", "\u00e9", "a\0b", " ", "\n",
-    "0f8fad5b-d9cb-469f-a165-70867728950e", bytes.fromhex("0f8fad5bd9cb469fa16570867728950e"), b"", b"\0", b"\xff\xfe",
+PLAIN_KEYS: list[Key] = [
+    "", "a", "user-1", "user-2", "42", 42, b"42", "-0", "007", "Zürich",
+    "日本語", "🙂", "e\u0301", "\u00e9", "a\0b", " ", "\n",
+    "0f8fad5b-d9cb-469f-a165-70867728950e", bytes.fromhex("0f8fad5bd9cb469fa16570867728950e"),
+    b"", b"\0", b"\xff\xfe",
     0, 1, -1, 9, 10, -10, 99999999, 100000000, -100000000, 9999999999999999, 10000000000000000,
     2**31, 2**63 - 1, -(2**63), 2**63, 2**64, 10**30, -(10**30),
 ]  # fmt: skip
@@ -223,11 +96,21 @@ HISTORIES: dict[str, list[dict[str, Weight]]] = {
     "replace-all": [{"a": 1, "b": 1}, {"x": 1, "y": 2}, {"a": 1, "b": 1}],
     "zero-and-back": [{"a": 1, "b": 1, "c": 2}, {"a": 1, "b": 0, "c": 2}, {"a": 1, "b": 1, "c": 2}],
     "floats": [{"a": 0.1, "b": 0.2, "c": 0.7}, {"a": 0.3, "b": 0.3, "c": 0.4}],
-    "decimals": [{"a": Decimal("0.1"), "b": Decimal("0.2"), "c": Decimal("0.7")}, {"a": Decimal(1), "b": Fraction(1, 3)}],
+    "decimals": [
+        {"a": Decimal("0.1"), "b": Decimal("0.2"), "c": Decimal("0.7")},
+        {"a": Decimal(1), "b": Fraction(1, 3)},
+    ],
     "order": [{"z": 1, "m": 1, "a": 1}, {"new": 1, "m": 1, "z": 1, "a": 1}],
-    "unicode": [{"é": 1, "z": 1, "日": 1, "\U00010000": 1, "\uffee": 1}, {"é": 2, "z": 1, "日": 0, "\U00010000": 1, "\uffee": 3}],
+    "unicode": [
+        {"é": 1, "z": 1, "日": 1, "\U00010000": 1, "\uffee": 1},
+        {"é": 2, "z": 1, "日": 0, "\U00010000": 1, "\uffee": 3},
+    ],
     "huge-and-tiny": [{"a": 10**300, "b": 1, "c": 5e-324}, {"a": 1e300, "b": 1e300, "c": 1}],
-    "seven": [{f"arm{i}": i for i in range(7)}, {f"arm{i}": 7 - i for i in range(7)}, {f"arm{i}": i * i for i in range(7)}],
+    "seven": [
+        {f"arm{i}": i for i in range(7)},
+        {f"arm{i}": 7 - i for i in range(7)},
+        {f"arm{i}": i * i for i in range(7)},
+    ],
 }  # fmt: skip
 
 # Integers, found by search, whose points under the salt "edge" are the first and the last of all.
@@ -243,7 +126,10 @@ def random_histories() -> dict[str, list[dict[str, Weight]]]:
         steps: list[dict[str, Weight]] = []
         for _ in range(5):
             present = source.sample(names, source.randrange(1, len(names) + 1))
-            weights = {name: Fraction(source.choice([0, 1, 1, 2, 3, 10, 97]), source.choice([1, 3, 7])) for name in present}
+            weights = {
+                name: Fraction(source.choice([0, 1, 1, 2, 3, 10, 97]), source.choice([1, 3, 7]))
+                for name in present
+            }
             weights[present[0]] += 1
             steps.append(weights)
         histories[f"random-{number}"] = steps
@@ -257,9 +143,12 @@ def history_ranges(steps: list[dict[str, Weight]]) -> list[Ranges]:
     return ranges
 
 
-def long_keys() -> list[str | int | bytes]:
+def long_keys() -> list[Key]:
     source = random.Random(7)
-    return [source.randbytes(length) for length in (3, 4, 5, 7, 8, 12, 15, 16, 17, 23, 24, 31, 32, 33, 40, 63, 64, 65, 100)]
+    return [
+        source.randbytes(length)
+        for length in (3, 4, 5, 7, 8, 12, 15, 16, 17, 23, 24, 31, 32, 33, 40, 63, 64, 65, 100)
+    ]
 
 
 def xxh64_table() -> list[list[str]]:
@@ -267,7 +156,10 @@ def xxh64_table() -> list[list[str]]:
     rows = [["data", "seed", "hash"]]
     pinned = [(b"", 0), (b"a", 0), (b"abc", 0), (b"Nobody inspects the spammish repetition", 0)]
     lengths = [*range(130), 255, 256, 257, 1023]
-    drawn = [(source.randbytes(length), source.choice([0, 1, 42, 2**32, 2**64 - 1, source.randrange(2**64)])) for length in lengths]
+    drawn = [
+        (source.randbytes(length), source.choice([0, 1, 42, 2**32, 2**64 - 1, source.randrange(2**64)]))
+        for length in lengths
+    ]
     for data, seed in pinned + drawn:
         rows.append([data.hex(), f"{seed:016x}", f"{xxhash.xxh64_intdigest(data, seed=seed):016x}"])
     return rows
@@ -284,7 +176,7 @@ def assign_table() -> list[list[str]]:
             steps = HISTORIES[name]
             arms = list(steps[-1])
             ranges = history_ranges(steps)[-1]
-            # Each pair of salt and history sees a third of the keys; each salt sees all of them several times.
+            # Each pair of salt and history sees a third of the keys; each salt sees all of them.
             keys = [*PLAIN_KEYS, *long_keys()][(row_number + column) % 3 :: 3]
             rows += [assign_row(name, salt, key, ranges, arms) for key in keys]
     return rows
@@ -303,7 +195,7 @@ def cut_ranges(point: int) -> dict[str, list[int]]:
 
 def cuts_table() -> list[list[str]]:
     rows = [ASSIGN_COLUMNS]
-    keys: list[tuple[str, str | int | bytes]] = [(EDGE_SALT, key) for key in EDGE_KEYS.values()]
+    keys: list[tuple[str, Key]] = [(EDGE_SALT, key) for key in EDGE_KEYS.values()]
     for i, key in enumerate([*PLAIN_KEYS, *long_keys()]):
         keys += [(SALTS[(i + shift) % len(SALTS)], key) for shift in range(3)]
     for salt, key in keys:
@@ -347,11 +239,22 @@ def reweight_table() -> list[list[str]]:
 
 
 def traffic_table() -> list[list[str]]:
-    shares: list[Weight] = [0, 1, 0.5, 0.1, Decimal("0.1"), Fraction(1, 3), 0.999999999999, 1e-300, Fraction(1, 2**33), Fraction(3, 2**33)]
-    return [["share", "enrolled_width"]] + [[weight_text(share), str(enrolled_width(share))] for share in shares]
+    shares: list[Weight] = [
+        0,
+        1,
+        0.5,
+        0.1,
+        Decimal("0.1"),
+        Fraction(1, 3),
+        0.999999999999,
+        1e-300,
+        Fraction(1, 2**33),
+        Fraction(3, 2**33),
+    ]
+    return [["share", "enrolled_width"]] + [
+        [weight_text(share), str(enrolled_width(share))] for share in shares
+    ]
 
-
-# ---- the worked example of the specification ----
 
 EXAMPLE_SALT = "checkout-2025"
 EXAMPLE_STEPS: list[dict[str, Weight]] = [
@@ -359,24 +262,24 @@ EXAMPLE_STEPS: list[dict[str, Weight]] = [
     {"red": 1, "blue": 1, "control": 1, "green": 1},
     {"red": 1, "blue": 0, "control": 2, "green": 3},
 ]
-EXAMPLE_KEYS: list[str | int | bytes] = ["user-1", "user-2", "user-3", 42, "42", "Zürich", -7, b"\x00\xff", ""]
+EXAMPLE_KEYS: list[Key] = ["user-1", "user-2", "user-3", 42, "42", "Zürich", -7, b"\x00\xff", ""]
+
+
+def example_key_line(key: Key, steps: list[Ranges]) -> str:
+    point = point_of(EXAMPLE_SALT, key)
+    kind, _ = key_text(key)
+    shown = key_bytes(key).hex() or "-"
+    arms = "  ".join(f"{arm_of(step, point):<8}" for step in steps).rstrip()
+    return f"{kind:<6} {shown:<14} {hash_of(EXAMPLE_SALT, key):016x} {point:>10}  {arms}"
 
 
 def example_blocks() -> list[str]:
-    blocks = [f"seed = XXH64({EXAMPLE_SALT}, 42) = {seed_of(EXAMPLE_SALT):016x}"]
-    ranges = history_ranges(EXAMPLE_STEPS)
-    for step in ranges:
-        blocks.append("\n".join(f"[{start:>10}, {end:>10})  {arm}" for start, end, arm in step))
-    lines = []
-    for key in EXAMPLE_KEYS:
-        arms = "  ".join(f"{arm_of(step, point_of(EXAMPLE_SALT, key)):<8}" for step in ranges).rstrip()
-        kind, _ = key_text(key)
-        shown = key_bytes(key).hex() or "-"
-        lines.append(f"{kind:<6} {shown:<14} {hash_of(EXAMPLE_SALT, key):016x} {point_of(EXAMPLE_SALT, key):>10}  {arms}")
-    return [*blocks, "\n".join(lines)]
-
-
-# ---- the files ----
+    steps = history_ranges(EXAMPLE_STEPS)
+    return [
+        f"seed = XXH64({EXAMPLE_SALT}, 42) = {seed_of(EXAMPLE_SALT):016x}",
+        *("\n".join(f"[{start:>10}, {end:>10})  {arm}" for start, end, arm in step) for step in steps),
+        "\n".join(example_key_line(key, steps) for key in EXAMPLE_KEYS),
+    ]
 
 
 def tables() -> dict[str, list[list[str]]]:
