@@ -92,4 +92,4 @@ def _offsets(array: Any, dtype: type[np.int32 | np.int64]) -> Offsets:
     if len(array) == 0:  # whose offsets buffer may be absent
         return Offsets(memoryview(b""), np.zeros(1, dtype))
     first = array.offset * np.dtype(dtype).itemsize
-    return Offsets(memoryview(data or b""), np.frombuffer(offsets, dtype, len(array) + 1, first))
+    return Offsets(memoryview(data), np.frombuffer(offsets, dtype, len(array) + 1, first))

@@ -260,8 +260,8 @@ def _salt_bytes(salt: str) -> bytes:
         data = salt.encode()
     except UnicodeEncodeError as error:
         raise SplitError(f"the salt {shown(salt)} has a lone surrogate: it is not Unicode text") from error
-    if not 0 < len(data) <= LIMITS.salt_max_bytes:
-        raise SplitError(f"a salt has 1 to {LIMITS.salt_max_bytes} bytes, but this one has {len(data)}")
+    if len(data) > LIMITS.salt_max_bytes:
+        raise SplitError(f"a salt has at most {LIMITS.salt_max_bytes} bytes, but this one has {len(data)}")
     return data
 
 

@@ -83,7 +83,6 @@ def test_a_list_around_the_size_of_its_chunks(size: int, last: Key) -> None:
         np.array([2**63, 2**64 - 1, 5], np.uint64),
         np.array([5, 6], ">i8"),
         np.array([], np.int32),
-        np.zeros(2, "V0"),
         np.arange(20, dtype=np.int64)[::-3],
         np.arange(20, dtype=np.uint64)[1::2],
     ],
@@ -101,6 +100,10 @@ def test_integers_of_every_width(dtype: str) -> None:
 
 def test_a_numpy_array_of_variable_width_strings() -> None:
     assert_same_as_one_by_one(np.array(["a", "日本" * 20], np.dtypes.StringDType()))
+
+
+def test_digests_of_no_bytes() -> None:
+    assert SPLIT.assign_many(np.zeros(2, "V0")).tolist() == one_by_one([b"", b""])
 
 
 def test_strided_digests() -> None:

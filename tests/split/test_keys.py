@@ -46,7 +46,8 @@ def test_bytes_are_themselves(data: bytes) -> None:
 
 
 def test_42_as_text_number_and_bytes_is_one_unit() -> None:
-    assert len({SPLIT.explain(key).hash for key in ["42", 42, b"42", np.int64(42)]}) == 1
+    keys: list[Key] = ["42", 42, b"42", np.int64(42)]
+    assert len({SPLIT.explain(key).hash for key in keys}) == 1
 
 
 @pytest.mark.parametrize(

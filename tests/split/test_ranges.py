@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -31,13 +31,17 @@ def ranges_after(history: list[dict[str, int]]) -> list[Ranges]:
     return steps
 
 
+def share(weights: dict[str, int], arm: str) -> Fraction:
+    return Fraction(weights.get(arm, 0), sum(weights.values()))
+
+
 def points_moved(old: Ranges, new: Ranges) -> int:
     """How many points have another owner in `new` than in `old`."""
     cuts = sorted({part.start for part in (*old, *new)} | {POINTS})
     owners = [{part.start: part.arm for part in ranges} for ranges in (old, new)]
     moved = 0
     before, after = owners[0][0], owners[1][0]
-    for start, end in itertools.pairwise(cuts):
+    for start, end in pairwise(cuts):
         before, after = owners[0].get(start, before), owners[1].get(start, after)
         moved += (end - start) * (before != after)
     return moved
@@ -49,8 +53,8 @@ def test_ranges_cover_every_point_once_and_neighbours_differ(history: list[dict[
         assert ranges[0].start == 0
         assert ranges[-1].end == POINTS
         assert all(part.start < part.end for part in ranges)
-        assert all(left.end == right.start for left, right in itertools.pairwise(ranges))
-        assert all(left.arm != right.arm for left, right in itertools.pairwise(ranges))
+        assert all(left.end == right.start for left, right in pairwise(ranges))
+        assert all(left.arm != right.arm for left, right in pairwise(ranges))
         widths = widths_of_weights(weights)
         assert widths_of_ranges(ranges) == {arm: width for arm, width in widths.items() if width}
 
@@ -60,17 +64,12 @@ def test_movement_is_the_total_variation_distance_which_nothing_can_undercut(
     history: list[dict[str, int]],
 ) -> None:
     steps = ranges_after(history)
-    for (old, new), (before, after) in zip(itertools.pairwise(steps), itertools.pairwise(history), strict=True):
+    for (old, new), (before, after) in zip(pairwise(steps), pairwise(history), strict=True):
         moved = points_moved(old, new)
         widths, old_widths = widths_of_ranges(new), widths_of_ranges(old)
         assert moved == sum(max(0, widths[arm] - old_widths.get(arm, 0)) for arm in widths)
-        least = sum(
-            max(
-                Fraction(0),
-                Fraction(after.get(arm, 0), sum(after.values())) - Fraction(before.get(arm, 0), sum(before.values())),
-            )
-            for arm in before.keys() | after.keys()
-        )
+        arms = before.keys() | after.keys()
+        least = sum(max(Fraction(0), share(after, arm) - share(before, arm)) for arm in arms)
         assert abs(Fraction(moved, POINTS) - least) < Fraction(1, 10**6)
 
 
@@ -94,7 +93,7 @@ def test_reweighting_to_the_same_shares_moves_nothing(history: list[dict[str, in
 @given(some_histories)
 def test_a_reweight_of_n_arms_adds_at_most_n_minus_one_ranges(history: list[dict[str, int]]) -> None:
     steps = ranges_after(history)
-    for old, new in itertools.pairwise(steps):
+    for old, new in pairwise(steps):
         arms = widths_of_ranges(old).keys() | widths_of_ranges(new).keys()
         assert len(new) <= len(old) + len(arms) - 1
 
@@ -117,19 +116,27 @@ def test_a_removed_arm_gives_its_points_to_the_others_and_nothing_else_moves() -
     assert "c" not in widths_of_ranges(new)
 
 
-def test_a_split_may_have_the_limit_of_ranges_and_not_one_more() -> None:
-    def document(count: int) -> dict[str, Any]:
-        width = POINTS // LIMITS.ranges_max
-        ranges = [[index * width // 2, "ab"[index % 2]] for index in range(count)]
-        odd = sum(
-            (ranges[index + 1][0] if index + 1 < count else POINTS) - ranges[index][0] for index in range(1, count, 2)
-        )
-        return {"version": 1, "salt": "s", "weights": {"a": POINTS - odd, "b": odd}, "ranges": ranges}
+def split_of_ranges(count: int) -> Split:
+    """A split of two arms that own `count` ranges in turn, all but the last of one width."""
+    width = POINTS // LIMITS.ranges_max - 1
+    odd = width * (count // 2)
+    return Split.from_dict(
+        {
+            "version": 1,
+            "salt": "s",
+            "weights": {"even": POINTS - odd, "odd": odd},
+            "ranges": [[index * width, ("even", "odd")[index % 2]] for index in range(count)],
+        }
+    )
 
-    split = Split.from_dict(document(LIMITS.ranges_max))
-    assert len(split.ranges) == LIMITS.ranges_max
-    assert split.assign("key") == split.explain("key").arm
+
+def test_a_split_may_have_the_limit_of_ranges_and_not_one_more() -> None:
+    split = split_of_ranges(LIMITS.ranges_max - 1)
+    even = int(split.shares["even"] * POINTS)
+    full = split.reweight({"even": even - 3, "odd": POINTS - even, "third": 3})
+    assert len(full.ranges) == LIMITS.ranges_max
+    assert Split.from_dict(full.to_dict()).assign("key") == full.assign("key") == full.explain("key").arm
+    with pytest.raises(SplitError, match=r"65537 ranges are more than 65536; .* a new salt"):
+        full.reweight({"even": even - 5, "odd": POINTS - even, "third": 3, "fourth": 2})
     with pytest.raises(SplitError, match=f"1 to {LIMITS.ranges_max} ranges"):
-        Split.from_dict(document(LIMITS.ranges_max + 1))
-    with pytest.raises(SplitError, match="start a new experiment with a new salt"):
-        split.reweight({"a": int(split.weights["a"]) - 3, "b": split.weights["b"], "c": 3})
+        split_of_ranges(LIMITS.ranges_max + 1)

@@ -47,7 +47,7 @@ def test_widths_cover_all_points_and_are_less_than_one_from_the_exact_quota(
     weights: dict[str, Weight],
 ) -> None:
     widths = widths_of_weights(weights)
-    total = sum(map(Fraction, weights.values()))
+    total = sum(Fraction(weight) for weight in weights.values())
     assert sum(widths.values()) == POINTS
     assert all(abs(widths[arm] - Fraction(weight) * POINTS / total) < 1 for arm, weight in weights.items())
     assert list(widths) == list(weights)
@@ -55,7 +55,7 @@ def test_widths_cover_all_points_and_are_less_than_one_from_the_exact_quota(
 
 @given(some_weights)
 def test_shares_match_weights_to_one_point(weights: dict[str, Weight]) -> None:
-    total = sum(map(Fraction, weights.values()))
+    total = sum(Fraction(weight) for weight in weights.values())
     for arm, share in Split("s", weights).shares.items():
         assert abs(Fraction(share) - Fraction(weights[arm]) / total) < Fraction(1, POINTS)
 
