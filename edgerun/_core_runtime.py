@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,8 +50,7 @@ run_lane = lib.er_lane_run  # (lane, model, check_finite, er_run *, er_message *
 run_prepared = lib.er_py_lane_run  # (lane, model, check_finite) -> nanoseconds, or a negative number: run with care
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(NamedTuple):
     """One input or output of a model.
 
     Attributes:
@@ -118,8 +116,7 @@ def raise_for(code: int, why: Any) -> None:
     check(code)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelCounts:
+class ModelCounts(NamedTuple):
     """What a model has done since it was opened.
 
     Attributes:

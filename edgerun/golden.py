@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +14,7 @@ from edgerun.session import Session, outputs_by_name
 DEFAULT_TOLERANCE = 1e-5
 
 
-@dataclass(frozen=True)
-class Golden:
+class Golden(NamedTuple):
     """One golden example.
 
     Attributes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgerun.errors import GraphError, InputError, SplitError
 from edgerun.limits import LIMITS
@@ -14,8 +13,7 @@ from edgerun.signature import Signature, common_signature
 from edgerun.split import Split
 
 
-@dataclass(frozen=True)
-class RandomSplit:
+class RandomSplit(NamedTuple):
     """Draws an arm for each key; every arm is the name of a node or a model.
 
     Attributes:
@@ -38,8 +36,7 @@ class RandomSplit:
         return self.split.arms
 
 
-@dataclass(frozen=True)
-class KeySplit:
+class KeySplit(NamedTuple):
     """Picks a node or model by the value of a meta field."""
 
     field: str
@@ -52,8 +49,7 @@ class KeySplit:
         return (*dict.fromkeys((*self.cases.values(), self.default)),)
 
 
-@dataclass(frozen=True)
-class ShadowDeploy:
+class ShadowDeploy(NamedTuple):
     """Serves the champion and runs models beside it whose answers are only compared.
 
     Attributes:
@@ -77,8 +73,7 @@ class ShadowDeploy:
 Node = RandomSplit | KeySplit | ShadowDeploy
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(NamedTuple):
     """A valid routing graph: names are known, no cycle, everything reachable."""
 
     route: str

@@ -6,9 +6,8 @@ Deciding is pure: the same key and meta always take the same way. Nothing here r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgerun._core import split_assign_key
 from edgerun.errors import GraphError, InputError
@@ -19,8 +18,7 @@ from edgerun.split import Split, key_bytes
 Meta = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """One watched model of one shadow_deploy node.
 
     Attributes:
@@ -32,11 +30,10 @@ class Watch:
     model: str
     tolerance: float
     slot: int
-    sample: Split | None = field(compare=False)
+    sample: Split | None
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One way through the graph, and where it ends.
 
     Attributes:
@@ -187,7 +184,7 @@ class _Compiler:
         self.watches: dict[tuple[str, str], Watch] = {}
 
     def step(self, name: str, so_far: Route) -> Step:
-        so_far = replace(so_far, path=(*so_far.path, name))
+        so_far = so_far._replace(path=(*so_far.path, name))
         match self.graph.nodes.get(name):
             case None:
                 return self.end(name, so_far)
@@ -198,11 +195,11 @@ class _Compiler:
                 return _key_split(node.field, cases, self.step(node.default, so_far))
             case ShadowDeploy() as node:
                 watches = tuple(self.watch(name, node, model) for model in node.shadows)
-                return self.step(node.champion, replace(so_far, watches=(*so_far.watches, *watches)))
+                return self.step(node.champion, so_far._replace(watches=(*so_far.watches, *watches)))
 
     def end(self, model: str, so_far: Route) -> Route:
         watches = tuple(watch for watch in so_far.watches if watch.model != model)
-        self.routes.append(replace(so_far, model=model, watches=watches))
+        self.routes.append(so_far._replace(model=model, watches=watches))
         if len(self.routes) > LIMITS.routes_max:
             raise GraphError(f"node {so_far.path[0]!r}: the graph has more than {LIMITS.routes_max} ways through it")
         if len(watches) > LIMITS.watches_max:
@@ -214,9 +211,9 @@ class _Compiler:
     def random_split(self, node: RandomSplit, so_far: Route) -> Step:
         def arm(name: str, assignment: str, assigned: str | None) -> Step:
             fallback = so_far.control if name == node.control else control
-            return self.step(name, replace(so_far, arm=assigned, assignment=assignment, control=fallback))
+            return self.step(name, so_far._replace(arm=assigned, assignment=assignment, control=fallback))
 
-        control = self.step(node.control, replace(so_far, arm=None, assignment="assigned"))
+        control = self.step(node.control, so_far._replace(arm=None, assignment="assigned"))
         arms = [arm(name, "assigned", name) for name in node.split.arms]
         not_enrolled = arm(node.control, "not_enrolled", None) if node.traffic < 1 else control
         if node.split_key is None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core_runtime import Array, Lane, Model, Value
 from edgerun.bundle import Bundle, open_sessions
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 SHADOW_RESULTS_KEPT = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What is known of one call before it is answered."""
 
     key: Any
@@ -38,8 +36,7 @@ class Call:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a call is answered with, and by which model."""
 
     outputs: list[Value]

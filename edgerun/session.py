@@ -7,8 +7,7 @@ shape depends on the data, very large tensors) runs freely: onnxruntime allocate
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -78,8 +77,7 @@ def _take_all(
     return take
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How one run ended.
 
     Attributes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun import _core_runtime as core
 from edgerun.limits import LIMITS
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from edgerun._core_runtime import Lane, Model
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """How one watched model answered one call, against what was served.
 
     Attributes:
@@ -39,8 +37,7 @@ class Comparison:
     nonfinite: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ShadowCounts:
+class ShadowCounts(NamedTuple):
     """What became of the calls offered to one watch.
 
     Attributes:

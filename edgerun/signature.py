@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from edgerun._core_runtime import Model, Port, dtype_name
 from edgerun.errors import GraphError, InputError, ModelError
@@ -10,8 +10,7 @@ from edgerun.errors import GraphError, InputError, ModelError
 Dims = tuple[int | str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """The inputs and outputs that a caller sees, in the order in which lanes hold them."""
 
     inputs: tuple[Port, ...]
@@ -78,7 +77,7 @@ def _common_port(role: str, name_a: str, a: Port, name_b: str, b: Port) -> Port:
         raise GraphError(
             f"models {name_a!r} and {name_b!r} differ in {role} {a.name!r}: {name_a!r} has {a}, {name_b!r} has {b}"
         )
-    return replace(a, dims=_common_dims(a.dims, b.dims))
+    return a._replace(dims=_common_dims(a.dims, b.dims))
 
 
 def _dims_conflict(a: Dims, b: Dims) -> bool:
@@ -118,5 +117,5 @@ def with_batch_of(signature: Signature) -> Signature:
         dims = port.dims
         if dims is not None and (not dims or (isinstance(dims[0], int) and dims[0] != 1)):
             raise InputError(f"the model takes no batch: input {port} has no free first axis; use predict()")
-        inputs.append(replace(port, dims=None if dims is None else ("rows", *dims[1:])))
+        inputs.append(port._replace(dims=None if dims is None else ("rows", *dims[1:])))
     return Signature(tuple(inputs), signature.outputs)

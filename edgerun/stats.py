@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from edgerun.shadow import ShadowCounts
 
 
-@dataclass(frozen=True, slots=True)
-class ModelStats:
+class ModelStats(NamedTuple):
     """What one model has done since the bundle was opened.
 
     Attributes:
@@ -33,8 +31,7 @@ class ModelStats:
     breaker_open: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ShadowStats:
+class ShadowStats(NamedTuple):
     """What became of the calls offered to one watched model of one node."""
 
     node: str
@@ -42,8 +39,7 @@ class ShadowStats:
     counts: ShadowCounts
 
 
-@dataclass(frozen=True, slots=True)
-class ShadowResult:
+class ShadowResult(NamedTuple):
     """How one watched model answered one call, against what was served.
 
     Attributes:
@@ -67,8 +63,7 @@ class ShadowResult:
     nonfinite: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerStats:
+class RunnerStats(NamedTuple):
     """The state of a runner: its bundle, its models by name, and its watches."""
 
     name: str
