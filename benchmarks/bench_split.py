@@ -52,9 +52,10 @@ def loop_over_integers(keys: Sequence[int]) -> list[int]:
     return [OWNERS[bisect_right(STARTS, digest(b"%d" % key, SEED) >> 32) - 1] for key in keys]
 
 
-def test_assign_one_key_against_growthbook(benchmark: BenchmarkFixture) -> None:
+@pytest.mark.parametrize("weights", [[0.5, 0.3, 0.2], None], ids=["the same weights", "equal weights"])
+def test_assign_one_key_against_growthbook(benchmark: BenchmarkFixture, weights: list[float] | None) -> None:
     growthbook = GrowthBook(attributes={"id": "user-123456"})
-    experiment = Experiment(key="checkout-button", variations=["control", "green", "red"], weights=[0.5, 0.3, 0.2])
+    experiment = Experiment(key="checkout-button", variations=["control", "green", "red"], weights=weights)
     assert growthbook.run(experiment).inExperiment
     calls = 5000
 
@@ -66,7 +67,7 @@ def test_assign_one_key_against_growthbook(benchmark: BenchmarkFixture) -> None:
         for _ in range(calls):
             growthbook.run(experiment)
 
-    comparison = side_by_side("Split.assign against GrowthBook.run", assign, run, items=calls)
+    comparison = side_by_side(f"Split.assign against GrowthBook.run, weights {weights}", assign, run, items=calls)
     benchmark.extra_info["ratio"] = comparison.ratio
     benchmark(SPLIT.assign, "user-123456")
 

@@ -50,8 +50,7 @@ def widths_of_weights(weights: Mapping[str, Weight]) -> dict[str, int]:
     """Return how many points each arm owns: its exact quota of `POINTS`, rounded by the largest remainder.
 
     Widths sum to `POINTS` and keep the order of `weights`. Among equal remainders the name that sorts first
-    gets the point. The method is Hamilton's (M. L. Balinski, H. P. Young, Fair Representation, 2nd ed. 2001,
-    chapter 3).
+    gets the point. The method is Hamilton's (M. L. Balinski and H. P. Young, Fair Representation, 1982).
 
     Raises:
         SplitError: weights whose common denominator is out of all proportion (``LIMITS.weight_max_bits``).

@@ -73,7 +73,7 @@ class Split:
     the same ranges. Splits can be hashed, copied and pickled.
 
     Args:
-        salt: names the experiment; splits of different salts assign independently. 1 to
+        salt: names the experiment; splits of different salts assign independently. At most
             ``LIMITS.salt_max_bytes`` bytes of UTF-8.
         weights: arm name to a non-negative number; they normalise themselves. A float counts as the binary
             value that it holds. Their order gives the arms their indexes, and matters to nothing else.

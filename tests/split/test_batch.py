@@ -152,7 +152,7 @@ def test_a_masked_array_without_masked_keys() -> None:
         (np.array(["a", 1.5], object), r"keys\[1\]: .*not float 1.5"),
         (pd.Series([1.0, None]), "dtype float64"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_bad_batches_are_refused_whole_with_the_reason(keys: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import json
 import pickle
 import threading
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerun import _core
+from edgerun import split as split_module
 from edgerun.errors import EdgerunError, SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import Range, Split, Weight
@@ -47,6 +49,10 @@ def test_a_split_tells_its_parts() -> None:
         (4080218931, 2**32, "red"),
     )
     assert all(isinstance(part, Range) for part in SPLIT.ranges)
+
+
+def test_the_example_in_the_documentation_is_true() -> None:
+    assert doctest.testmod(split_module) == (0, 2)
 
 
 def test_parts_of_a_split_cannot_be_changed() -> None:

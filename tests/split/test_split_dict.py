@@ -5,24 +5,16 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import some_weights
 
 from edgerun.errors import SplitError
 from edgerun.split import Split, Weight
-
-weights_of_every_type = st.one_of(
-    st.integers(0, 10**30),
-    st.floats(0, 1e300),
-    st.fractions(0, max_denominator=10**6),
-    st.decimals(0, 10**9, places=6),
-)
-some_weights = st.dictionaries(st.text("abé日", min_size=1, max_size=2), weights_of_every_type, min_size=1).filter(
-    lambda weights: any(weights.values())
-)
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -73,6 +65,14 @@ def test_a_document_is_short_and_plain() -> None:
         "weights": {"b": 1, "a": 3},
         "ranges": [[0, "a"], [3221225472, "b"]],
     }
+
+
+def test_the_document_that_the_specification_shows_is_the_one_written() -> None:
+    specification = (Path(__file__).parents[2] / "native" / "SPLIT.md").read_text(encoding="utf-8")
+    shown = json.loads(specification.partition("```json")[2].partition("```")[0])
+    split = Split("checkout-2025", {"red": 90, "blue": 2.5, "green": Fraction(1, 3)})
+    assert split.to_dict() == shown
+    assert Split.from_dict(shown) == split
 
 
 def test_ranges_that_a_reweight_left_are_kept() -> None:

@@ -5,6 +5,7 @@ The server is Sail's Spark Connect server in this process, on a loopback port th
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -34,7 +35,10 @@ def spark() -> Iterator[Any]:
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
     host, port = server.listening_address
-    session = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
+    with pytest.MonkeyPatch.context() as patch:
+        # pyspark takes a main module without a file, as a worker of pytest-xdist has, for its own doctests.
+        patch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
+        session = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
     yield session
     session.stop()
     server.stop()

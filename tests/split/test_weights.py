@@ -12,21 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import some_weights
 
 from edgerun._weights import POINTS, Weight, widths_of_weights
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import Split
-
-weights_of_every_type = st.one_of(
-    st.integers(0, 10**30),
-    st.floats(0, 1e300),
-    st.fractions(0, max_denominator=10**6),
-    st.decimals(0, 10**9, places=6),
-)
-some_weights = st.dictionaries(st.text("abcdé日", min_size=1, max_size=3), weights_of_every_type, min_size=1).filter(
-    lambda weights: any(weights.values())
-)
 
 
 class Pairs(Mapping[str, Weight]):
