@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun.errors import EdgerunError, GraphError
+from edgerun.errors import GraphError
 from edgerun.graph import Graph, KeySplit, RandomSplit, ShadowDeploy, check_signatures, node_to_dict, parse_graph
 from edgerun.limits import LIMITS
 from edgerun.routing import compile_graph
@@ -545,7 +546,7 @@ def nodes_over_models(draw):
     """Any valid node whose targets are the models, in any of the forms that an author may write."""
     kind = draw(st.sampled_from([*KINDS]))
     if kind == "random_split":
-        arms = draw(st.fixed_dictionaries({name: weights for name in MODELS}).filter(lambda w: any(w.values())))
+        arms = draw(st.fixed_dictionaries(dict.fromkeys(MODELS, weights)).filter(lambda w: any(w.values())))
         node = {"kind": kind, "weights": arms}
         node |= draw(st.fixed_dictionaries({}, optional={"salt": names.filter(lambda s: "/" not in s)}))
         node |= draw(
@@ -605,7 +606,5 @@ FIELDS = ["weights", "split", "salt", "control", "traffic", "split_key", "force"
     rubbish,
 )
 def test_rubbish_is_read_or_refused_as_a_wrong_graph(nodes, route):
-    try:
+    with suppress(GraphError):
         parse_graph("bundle", nodes, route, ["a"])
-    except EdgerunError as error:
-        assert isinstance(error, GraphError)
