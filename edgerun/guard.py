@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from edgerun._shown import shown
+from edgerun.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +28,21 @@ class BreakerPolicy:
     failures: int = 5
     retry_after_s: float = 30.0
     trials: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that would open a breaker without a failure, or close it without a trial.
+
+        Raises:
+            InputError: a count below 1, or a time that is not finite or negative.
+        """
+        for name, count in (("failures", self.failures), ("trials", self.trials)):
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise InputError(f"BreakerPolicy: {name} must be an integer of 1 or more, got {shown(count)}")
+        seconds = self.retry_after_s
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= sys.float_info.max:
+            raise InputError(
+                f"BreakerPolicy: retry_after_s must be a number of seconds, 0 or more, got {shown(seconds)}"
+            )
 
 
 class Breaker:
@@ -67,7 +86,7 @@ class Breaker:
             if not self.is_open:
                 return
             if not good:
-                self._good_trials = 0
+                self._good_trials, self._next_trial = 0, self._clock() + self._policy.retry_after_s
                 return
             self._good_trials += 1
             self._next_trial = self._clock()  # a good trial may be followed by the next at once
