@@ -1,12 +1,11 @@
-"""Every limit of the device package, in one frozen dataclass; each is tested at the limit and one past it."""
+"""Every limit of the device package, in one frozen record; each is tested at the limit and one past it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """What edgerun accepts at most. Going past a limit is an error that names it, never a truncation."""
 
     key_max_bytes: int = 2**20
