@@ -10,13 +10,13 @@ import numpy as np
 
 from edgerun._core import CData
 from edgerun._core import split as _core
+from edgerun._shown import shown
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import _document
 from edgerun.split._batch import Keys, arms_of_keys
 from edgerun.split._keys import Key, key_bytes
 from edgerun.split._ranges import Range, first_ranges, reweighted_ranges, widths_of_ranges
-from edgerun.split._shown import shown
 from edgerun.split._weights import POINTS, Weight, checked_weights, widths_of_weights
 
 if TYPE_CHECKING:
