@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RECIPE = "digits"
 CALLS_BETWEEN_WAITS = 32  # half of the shadow's queue, so that nothing is dropped
+BAR_UPDATES = 200  # at most: each costs time on a slow terminal
 WAIT_S = 0.2  # at a time, so that Ctrl-C is heard
 
 
@@ -112,8 +113,11 @@ def _progress_bar(length: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    with click.progressbar(length=length, label="serving", show_pos=True, file=sys.stderr) as bar:
+    steps = 1 + length // BAR_UPDATES
+    with click.progressbar(length=length, label="serving", width=0, update_min_steps=steps, file=sys.stderr) as bar:
         yield bar.update
+        bar.finish()
+        bar.render_progress()  # the last steps may have been too few to show
 
 
 def _by_arm(calls: Sequence[Served]) -> dict[str, list[Served]]:

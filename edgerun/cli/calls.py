@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import sys
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,8 +23,8 @@ STDIN = "-"
 FORMATS = ("json", "jsonl", "npy", "npz")
 _FIELDS = ("inputs", "key", "meta", "label")
 
-_NUMPY_ERRORS = (ValueError, EOFError, KeyError, MemoryError, NotImplementedError, SyntaxError, TypeError)
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error)
+_NUMPY_ERRORS = (ValueError, EOFError, KeyError, MemoryError, OSError, SyntaxError, TypeError, tokenize.TokenError)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError)  # RuntimeError: an encrypted file
 
 
 class CallOfFile(NamedTuple):

@@ -94,7 +94,9 @@ def _tell_unread_meta(graph: Graph, meta: dict[str, str]) -> None:
     for name in meta:
         if name not in fields:
             read = ", ".join(sorted(fields)) or "none"
-            click.echo(f"edgerun: warning: no node of the graph reads the meta field {name!r}; it reads: {read}", err=True)
+            click.echo(
+                f"edgerun: warning: no node of the graph reads the meta field {name!r}; it reads: {read}", err=True
+            )
 
 
 def _document(prediction: Prediction) -> dict[str, Any]:
