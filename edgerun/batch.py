@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgerun._core_runtime import Array, Lane, Value
+from edgerun._core.runtime import Array, Lane, Value
 from edgerun.errors import InputError, ModelError
 from edgerun.inputs import check_inputs
 from edgerun.serving import Answer, Call, Serving

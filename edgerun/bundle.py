@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from edgerun._core_runtime import Model
+from edgerun._core.runtime import Model
 from edgerun.errors import BundleError, GraphError
 from edgerun.golden import Golden, check_golden, complete, parse_golden
 from edgerun.graph import Graph, check_signatures, node_to_dict, parse_graph

@@ -10,7 +10,7 @@ import concurrent.futures
 import time
 from typing import TYPE_CHECKING
 
-from edgerun._core_runtime import Array, Lane
+from edgerun._core.runtime import Array, Lane
 from edgerun.errors import ModelError
 from edgerun.serving import Answer, Call, Serving
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgerun._core_runtime import STRING, Array, Port
+from edgerun._core.runtime import STRING, Array, Port
 from edgerun.errors import InputError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edgerun._core_runtime import Value
+from edgerun._core.runtime import Value
 from edgerun.routing import Route, event_id
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from edgerun._core import split_assign_key
+from edgerun._core.split import split_assign_key
 from edgerun.errors import GraphError, InputError
 from edgerun.graph import Graph, KeySplit, RandomSplit, ShadowDeploy, purpose_salt, salt_of
 from edgerun.limits import LIMITS

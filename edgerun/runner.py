@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from edgerun import bundle as bundles
-from edgerun._core_runtime import Lane, run_prepared
+from edgerun._core.runtime import Lane, run_prepared
 from edgerun.batch import answer_batch, join_rows, read_batch, row_lane
 from edgerun.errors import ClosedError, DeadlineError, InputError
 from edgerun.guard import BreakerPolicy

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgerun._core_runtime import Array, Lane, Model, Value
+from edgerun._core.runtime import Array, Lane, Model, Value
 from edgerun.bundle import Bundle, open_sessions
 from edgerun.errors import ModelError
 from edgerun.guard import Breaker, BreakerPolicy

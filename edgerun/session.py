@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from edgerun import _core_runtime as core
-from edgerun._core_runtime import Array, Lane, Model, Value
+from edgerun._core import runtime as core
+from edgerun._core.runtime import Array, Lane, Model, Value
 from edgerun.guard import Breaker, BreakerPolicy
 from edgerun.limits import LIMITS
 from edgerun.signature import Signature, conflicting_output

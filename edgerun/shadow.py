@@ -6,13 +6,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgerun import _core_runtime as core
+from edgerun._core import runtime as core
 from edgerun.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgerun._core_runtime import Lane, Model
+    from edgerun._core.runtime import Lane, Model
 
 
 class Comparison(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edgerun._core_runtime import Model, Port, dtype_name
+from edgerun._core.runtime import Model, Port, dtype_name
 from edgerun.errors import GraphError, InputError, ModelError
 
 Dims = tuple[int | str, ...] | None

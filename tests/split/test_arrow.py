@@ -1,4 +1,4 @@
-"""edgerun._arrow: keys are read in place from every Arrow layout, and pyarrow is never imported for it."""
+"""edgerun.split._arrow: keys are read in place from every Arrow layout, and pyarrow is never imported for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""edgerun._batch: a batch answers as its keys do one by one, in every layout of a list or a numpy array."""
+"""edgerun.split._batch: a batch answers as its keys do one by one, in every layout of a list or a numpy array."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun import _core
-from edgerun._batch import LIST_CHUNK_KEYS
+from edgerun._core import split as _core
 from edgerun.errors import CoreError, InputError
 from edgerun.limits import LIMITS
 from edgerun.split import Key, Split
+from edgerun.split._batch import LIST_CHUNK_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""edgerun._keys: which bytes of a key are hashed, and what is refused."""
+"""edgerun.split._keys: which bytes of a key are hashed, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""edgerun._ranges: who owns which points, and how few of them move. Checked in the ranges themselves."""
+"""edgerun.split._ranges: who owns which points, and how few of them move. Checked in the ranges themselves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun._ranges import Range, first_ranges, reweighted_ranges, widths_of_ranges
-from edgerun._weights import POINTS, widths_of_weights
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import Split
+from edgerun.split._ranges import Range, first_ranges, reweighted_ranges, widths_of_ranges
+from edgerun.split._weights import POINTS, widths_of_weights
 
 some_weights = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 1000), min_size=1).filter(
     lambda weights: any(weights.values())

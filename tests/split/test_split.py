@@ -15,8 +15,8 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun import _core
 from edgerun import split as split_module
+from edgerun._core import split as _core
 from edgerun.errors import EdgerunError, SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import Range, Split, Weight

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from edgerun._ranges import Range, first_ranges, reweighted_ranges
-from edgerun._weights import POINTS, Weight, widths_of_weights
 from edgerun.split import Key, Split
+from edgerun.split._ranges import Range, first_ranges, reweighted_ranges
+from edgerun.split._weights import POINTS, Weight, widths_of_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable

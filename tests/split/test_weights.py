@@ -1,4 +1,4 @@
-"""edgerun._weights: exact widths from weights, and what is refused."""
+"""edgerun.split._weights: exact widths from weights, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import some_weights
 
-from edgerun._weights import POINTS, Weight, widths_of_weights
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import Split
+from edgerun.split._weights import POINTS, Weight, widths_of_weights
+from strategies import some_weights
 
 
 class Pairs(Mapping[str, Weight]):

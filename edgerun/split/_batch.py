@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from edgerun import _arrow, _core
-from edgerun._keys import KEY_MAX_BYTES, Key, key_bytes
+from edgerun._core import CData
+from edgerun._core import split as _core
 from edgerun.errors import InputError
+from edgerun.split import _arrow
+from edgerun.split._keys import KEY_MAX_BYTES, Key, key_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +31,7 @@ Measured: 1024 to 8192 do equally well, all at once half as well."""
 _INT64_MAX = np.iinfo(np.int64).max
 
 
-def arms_of_keys(split: _core.CData, keys: Keys) -> NDArray[np.int32]:
+def arms_of_keys(split: CData, keys: Keys) -> NDArray[np.int32]:
     """Return the arm index of every key, int32 of shape ``(len(keys),)``.
 
     Raises:
@@ -52,7 +54,7 @@ def arms_of_keys(split: _core.CData, keys: Keys) -> NDArray[np.int32]:
     )
 
 
-def _arms_of_list(split: _core.CData, keys: Sequence[Key]) -> NDArray[np.int32]:
+def _arms_of_list(split: CData, keys: Sequence[Key]) -> NDArray[np.int32]:
     arms = np.empty(len(keys), np.int32)
     for first in range(0, len(keys), LIST_CHUNK_KEYS):
         chunk = keys[first : first + LIST_CHUNK_KEYS]
@@ -62,7 +64,7 @@ def _arms_of_list(split: _core.CData, keys: Sequence[Key]) -> NDArray[np.int32]:
     return arms
 
 
-def _assign_joined(split: _core.CData, keys: Sequence[Any], arms: NDArray[np.int32]) -> bool:
+def _assign_joined(split: CData, keys: Sequence[Any], arms: NDArray[np.int32]) -> bool:
     """Assign keys that are all text, or all small integers; return False where they are not."""
     try:
         joined = "\0".join(keys).encode()
@@ -73,7 +75,7 @@ def _assign_joined(split: _core.CData, keys: Sequence[Any], arms: NDArray[np.int
     return len(joined) <= KEY_MAX_BYTES and _core.split_assign_separated(split, joined, arms)
 
 
-def _assign_integers(split: _core.CData, keys: Sequence[Any], arms: NDArray[np.int32]) -> bool:
+def _assign_integers(split: CData, keys: Sequence[Any], arms: NDArray[np.int32]) -> bool:
     if set(map(type, keys)) != {int}:
         return False
     try:
@@ -84,7 +86,7 @@ def _assign_integers(split: _core.CData, keys: Sequence[Any], arms: NDArray[np.i
     return True
 
 
-def _assign_each(split: _core.CData, keys: Sequence[Key], first: int, arms: NDArray[np.int32]) -> None:
+def _assign_each(split: CData, keys: Sequence[Key], first: int, arms: NDArray[np.int32]) -> None:
     """Assign keys of any mixture; `first` is the index of the first of them in the caller's batch."""
     texts = []
     for index, key in enumerate(keys, first):
@@ -96,7 +98,7 @@ def _assign_each(split: _core.CData, keys: Sequence[Key], first: int, arms: NDAr
     _core.split_assign_offsets(split, b"".join(texts), offsets, arms)
 
 
-def _arms_of_array(split: _core.CData, keys: NDArray[Any]) -> NDArray[np.int32]:
+def _arms_of_array(split: CData, keys: NDArray[Any]) -> NDArray[np.int32]:
     if keys.ndim != 1:
         raise InputError(f"an array of keys has one dimension, but its shape is {keys.shape}")
     if isinstance(keys, np.ma.MaskedArray) and np.ma.is_masked(keys):
@@ -116,20 +118,20 @@ def _arms_of_array(split: _core.CData, keys: NDArray[Any]) -> NDArray[np.int32]:
     raise InputError(f"an array of dtype {keys.dtype} holds no keys; {advice}")
 
 
-def _arms_of_integers(split: _core.CData, keys: NDArray[Any]) -> NDArray[np.int32]:
+def _arms_of_integers(split: CData, keys: NDArray[Any]) -> NDArray[np.int32]:
     arms = np.empty(len(keys), np.int32)
     _core.split_assign_int64(split, np.ascontiguousarray(keys, np.int64), arms)
     return arms
 
 
-def _arms_of_fixed(split: _core.CData, data: memoryview, width: int, count: int) -> NDArray[np.int32]:
+def _arms_of_fixed(split: CData, data: memoryview, width: int, count: int) -> NDArray[np.int32]:
     _check_longest(width)
     arms = np.empty(count, np.int32)
     _core.split_assign_fixed(split, data, width, arms)
     return arms
 
 
-def _arms_of_offsets(split: _core.CData, data: memoryview, offsets: NDArray[Any]) -> NDArray[np.int32]:
+def _arms_of_offsets(split: CData, data: memoryview, offsets: NDArray[Any]) -> NDArray[np.int32]:
     widths = np.diff(offsets)
     longest = int(widths.max(initial=0))
     _check_longest(longest)
@@ -140,12 +142,12 @@ def _arms_of_offsets(split: _core.CData, data: memoryview, offsets: NDArray[Any]
     return arms
 
 
-def _arms_of_arrow(split: _core.CData, keys: Any) -> NDArray[np.int32]:
+def _arms_of_arrow(split: CData, keys: Any) -> NDArray[np.int32]:
     chunks = [_arms_of_arrow_chunk(split, chunk) for chunk in _arrow.chunks(keys)]
     return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.int32), *chunks])
 
 
-def _arms_of_arrow_chunk(split: _core.CData, chunk: Any) -> NDArray[np.int32]:
+def _arms_of_arrow_chunk(split: CData, chunk: Any) -> NDArray[np.int32]:
     match _arrow.layout(chunk):
         case _arrow.Integers(values):
             return _arms_of_array(split, values)

@@ -1,10 +1,11 @@
-"""The one module that touches the C core: return codes become exceptions, owners are freed by ``ffi.gc``."""
+"""The split of the C core, as functions over a handle."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgerun import errors
+from edgerun._core import CData, check
 from edgerun._edgerun import ffi, lib
 
 if TYPE_CHECKING:
@@ -15,34 +16,11 @@ if TYPE_CHECKING:
 
 Memory: TypeAlias = "bytes | memoryview | NDArray[Any]"
 
-CData: TypeAlias = Any
-"""A pointer into C; cffi gives it no static type."""
-
 NULL: CData = ffi.NULL
 
 SPLIT_MAX_RANGES: int = lib.ER_SPLIT_MAX_RANGES
 
 KEY_MAX_BYTES: int = lib.ER_PY_KEY_MAX_BYTES
-
-
-def describe(code: int) -> str:
-    """Return the C core's text for a return code."""
-    return str(ffi.string(lib.er_strerror(code)).decode())
-
-
-def check(code: int) -> int:
-    """Return a non-negative code unchanged; raise for a negative one.
-
-    Raises:
-        MemoryError: the core could not allocate.
-        CoreError: any other failure.
-    """
-    if code >= 0:
-        return code
-    if code == lib.ER_ENOMEM:
-        raise MemoryError(describe(code))
-    raise errors.CoreError(describe(code))
-
 
 split_assign_key: Callable[[CData, bytes, int], int] = lib.er_py_split_assign
 """``split_assign_key(split, key: bytes, len(key)) -> arm index``, the bare C function for hot paths.

@@ -1,4 +1,4 @@
-"""edgerun._split_dict: a split as a JSON object; whatever is not exactly one is refused."""
+"""edgerun.split._document: a split as a JSON object; whatever is not exactly one is refused."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import some_weights
 
 from edgerun.errors import SplitError
 from edgerun.split import Split, Weight
+from strategies import some_weights
 
 
 def document(**changes: Any) -> dict[str, Any]:

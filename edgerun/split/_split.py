@@ -1,8 +1,4 @@
-"""Which arm of an experiment a key belongs to: the same on every device, in every process, for ever.
-
-native/SPLIT.md is the specification. Assigning hashes the key and looks its point up, in C; weights become
-ranges once, in exact arithmetic, when a split is made. A `Split` never changes: new weights make a new one.
-"""
+"""Split: weights made into ranges once, keys looked up in C. A split never changes: new weights make a new one."""
 
 from __future__ import annotations
 
@@ -13,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 
-from edgerun import _core, _split_dict
-from edgerun._batch import Keys, arms_of_keys
-from edgerun._keys import Key, key_bytes
-from edgerun._ranges import Range, first_ranges, reweighted_ranges, widths_of_ranges
-from edgerun._shown import shown
-from edgerun._weights import POINTS, Weight, checked_weights, widths_of_weights
+from edgerun._core import CData
+from edgerun._core import split as _core
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
+from edgerun.split import _document
+from edgerun.split._batch import Keys, arms_of_keys
+from edgerun.split._keys import Key, key_bytes
+from edgerun.split._ranges import Range, first_ranges, reweighted_ranges, widths_of_ranges
+from edgerun.split._shown import shown
+from edgerun.split._weights import POINTS, Weight, checked_weights, widths_of_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
-
-__all__ = ["Explanation", "Key", "Keys", "Range", "Split", "Weight", "key_bytes"]
 
 _assign_key = _core.split_assign_key  # bound once: assign() is called before every inference
 
@@ -90,7 +86,7 @@ class Split:
     __slots__ = ("_arms", "_handle", "_ranges", "_salt", "_weights")
 
     _arms: tuple[str, ...]
-    _handle: _core.CData
+    _handle: CData
     _ranges: tuple[Range, ...]
     _salt: str
     _weights: Mapping[str, Weight]
@@ -150,7 +146,7 @@ class Split:
         return self._ranges
 
     @property
-    def handle(self) -> _core.CData:
+    def handle(self) -> CData:
         """The C split, for edgerun's own calls to `_core`. It lives as long as this object: keep both."""
         return self._handle
 
@@ -221,7 +217,7 @@ class Split:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the split as a JSON object: version, salt, weights and ranges. `from_dict` reads it."""
-        return _split_dict.write(self._salt, self._weights, self._ranges)
+        return _document.write(self._salt, self._weights, self._ranges)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Split:
@@ -230,7 +226,7 @@ class Split:
         Raises:
             SplitError: an unknown version or field, a missing one, or parts that do not fit together.
         """
-        return cls._of(*_split_dict.read(document))
+        return cls._of(*_document.read(document))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Split):
@@ -263,7 +259,3 @@ def _salt_bytes(salt: str) -> bytes:
     if len(data) > LIMITS.salt_max_bytes:
         raise SplitError(f"a salt has at most {LIMITS.salt_max_bytes} bytes, but this one has {len(data)}")
     return data
-
-
-for _public in (Range, key_bytes):
-    _public.__module__ = __name__

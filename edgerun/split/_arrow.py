@@ -8,8 +8,7 @@ Layout".
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,23 +18,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Integers:
+class Integers(NamedTuple):
     """The keys are the integers of `values`."""
 
     values: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(NamedTuple):
     """The keys are `width` bytes each, one after the other in `data`."""
 
     data: memoryview
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Offsets:
+class Offsets(NamedTuple):
     """Key i is ``data[offsets[i]:offsets[i + 1]]``; n keys have n + 1 int32 or int64 offsets."""
 
     data: memoryview
