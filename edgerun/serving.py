@@ -228,6 +228,12 @@ class Serving:
 
     def after_fork(self) -> None:
         """Forget locks and threads that stayed in the parent process; models and lanes are this process's own copy."""
+        if self._shadow is not None:
+            self._shadow.disown()
+        for session in self.sessions.values():
+            session.breaker.after_fork()
+            if self.threads > 1:
+                session.model.disown()
         self._reset()
 
     def close(self) -> None:

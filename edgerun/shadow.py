@@ -101,6 +101,10 @@ class Shadow:
         """Return what became of the calls offered to one watch."""
         return ShadowCounts(*core.shadow_counts(self._queue, slot))
 
+    def disown(self) -> None:
+        """Leave a parent's shadow alone, in a forked child: its thread is not here, and it cannot be freed."""
+        core.disown_shadow(self._queue)
+
     def close(self) -> None:
         """Drop what is queued, and return when the worker has ended its current run."""
         core.shadow_close(self._queue)
