@@ -53,7 +53,7 @@ class Limits(NamedTuple):
     shadow_tolerance: float = 0.01
     """How far single-valued float outputs may lie apart and still agree, where a shadow_deploy does not say."""
 
-    watches_max: int = 15
+    watches_max: int = 16
     """Models that watch one call: ``ER_WATCHES_MAX`` of the C core, less the place of a trial."""
 
     workers_max: int = 4

@@ -135,7 +135,7 @@ class EdgeRunner:
         if guarded and session.breaker.failures:
             session.breaker.record_success()
         if route.watches:
-            served.offer(route, lane, Call(key, meta, self._epoch, sequence))
+            served.offer(route, lane, key, meta, self._epoch, sequence)
         lane.home.append(lane)
         return prediction
 
@@ -157,8 +157,9 @@ class EdgeRunner:
 
     def _finish(self, served: Serving, route: Route, call: Call, answer: Answer) -> Prediction:
         prediction = make_prediction(served, route, call, answer)
-        if route.watches or answer.fallback is not None:
-            served.offer(route, answer.lane, call, answer.fallback)
+        watching = served.watching(route, call, answer.fallback)
+        if watching:
+            served.offer_to(watching, answer.lane, call.sequence)
         return prediction
 
     def _predict_since(
@@ -229,7 +230,7 @@ class EdgeRunner:
         for row, (route, call, (answer, index)) in enumerate(zip(routes, calls, rows, strict=True)):
             row_outputs = [output[row : row + 1] for output in outputs]
             predictions.append(make_prediction(served, route, call, answer, row_outputs))
-            watching = served.watching(route, call, answer.fallback) if route.watches or answer.fallback else ()
+            watching = served.watching(route, call, answer.fallback)
             if watching:
                 served.offer_to(watching, row_lane(feeds, row, answer, index), call.sequence)
         names = served.output_names

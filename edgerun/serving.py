@@ -105,13 +105,17 @@ class Serving:
             for port in self.signature.outputs
         )
         """But for the first axis, which is the batch's: then an output of a wrong shape differs from the control's."""
+        self._unsampled = {  # the slots of routes whose watches all take every call
+            id(route): tuple(watch.slot for watch in route.watches)
+            for route in self.routes
+            if all(watch.sample is None for watch in route.watches)
+        }
         self._watched = [self._watched_model(watch.model) for watch in self.watches]
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._shadow: Shadow | None = None
-        self._watch_arrays: dict[tuple[int, ...], Any] = {}
         self._fallbacks: Counter[tuple[str, str]] = Counter()
         self._results: deque[Comparison] = deque(maxlen=SHADOW_RESULTS_KEPT)
         self._closed = False
@@ -187,34 +191,38 @@ class Serving:
                     self._shadow.close()
             return self._shadow
 
-    def offer(self, route: Route, lane: Lane, call: Call, fallback: str | None = None) -> None:
-        """Offer an answer to those who watch it. Strings and maps move out of the lane, so this is its last use."""
-        slots = self.watching(route, call, fallback)
+    def offer(self, route: Route, lane: Lane, key: Any, meta: Meta | None, epoch: str, sequence: int) -> None:
+        """Offer a call that was answered to the watches of its route, those that its key samples. Never waits."""
+        slots = self._sampled(route, key, meta, epoch, sequence)
         if slots:
-            self.offer_to(slots, lane, call.sequence)
+            self.offer_to(slots, lane, sequence)
 
     def watching(self, route: Route, call: Call, fallback: str | None) -> tuple[int, ...]:
         """Return who watches an answer: what its key samples, and a due trial of a model whose breaker is open."""
-        slots = tuple([w.slot for w in route.watches if w.sample is None or in_share(w.sample, self._shadow_key(call))])
+        slots = self._sampled(route, *call)
         if fallback == "breaker_open" and self._trial_is_due(route.model):
             return (*slots, self._trial_slots[route.model])
         return slots
 
     def offer_to(self, slots: tuple[int, ...], lane: Lane, sequence: int) -> None:
-        """Offer a lane to watches by their slots."""
+        """Offer a lane to watches by their slots, to all at once: strings and maps move out of it."""
         shadow = self._shadow or self.shadow()
-        watches = self._watch_arrays.get(slots)
-        if watches is None:
-            watches = self._watch_arrays[slots] = shadow.watches(slots)
-        shadow.offer(lane, sequence, watches)
+        shadow.offer(lane.handle, sequence, slots)
 
-    def _shadow_key(self, call: Call) -> bytes:
+    def _sampled(self, route: Route, key: Any, meta: Meta | None, epoch: str, sequence: int) -> tuple[int, ...]:
+        slots = self._unsampled.get(id(route))
+        if slots is None:
+            raw = self._shadow_key(key, meta, epoch, sequence)
+            slots = tuple([w.slot for w in route.watches if w.sample is None or in_share(w.sample, raw)])
+        return slots
+
+    def _shadow_key(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> bytes:
         """Return the call's unit as a split of the graph would have it: a meta field first, else the key."""
-        for field in self.bundle.graph.split_keys if call.meta is not None else ():
-            value = call.meta.get(field) if call.meta is not None else None
+        for field in self.bundle.graph.split_keys if meta is not None else ():
+            value = meta.get(field) if meta is not None else None
             if value is not None:
                 return key_bytes(value)
-        return event_id(call.epoch, call.sequence).encode() if call.key is None else key_bytes(call.key)
+        return event_id(epoch, sequence).encode() if key is None else key_bytes(key)
 
     def _trial_is_due(self, model: str) -> bool:
         self.collect()

@@ -1,4 +1,4 @@
-"""How hypothesis runs here: without deadlines, since a shared machine's pauses are not failures, and the same every time.
+"""What all tests share: hypothesis keeps no clock and draws the same examples every time.
 
 ``pytest --hypothesis-profile=search`` looks for new counterexamples instead.
 """
