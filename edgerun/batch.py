@@ -128,6 +128,14 @@ def _join(parts: list[Any]) -> Any:
     return [item for part in parts for item in part]
 
 
+def row_outputs(joined: Sequence[Any], row: int, answer: Answer, index: int) -> list[Any]:
+    """Return the outputs of one row as predict() gives them: views of the joined arrays, where there are such."""
+    return [
+        whole[row : row + 1] if isinstance(whole, np.ndarray) else part[index : index + 1]
+        for whole, part in zip(joined, answer.outputs, strict=True)
+    ]
+
+
 def row_lane(feeds: tuple[Array, ...], row: int, answer: Answer, index: int) -> Lane:
     """Return a lane that holds one row of a batch with its outputs, for the shadow."""
     if not all(isinstance(output, np.ndarray) for output in answer.outputs):

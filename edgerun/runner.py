@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from edgerun import bundle as bundles
 from edgerun._core.runtime import Lane, run_prepared
-from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane
+from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane, row_outputs
 from edgerun.errors import ClosedError, DeadlineError
 from edgerun.guard import BreakerPolicy
 from edgerun.inputs import check_cast, check_inputs
@@ -228,8 +228,7 @@ class EdgeRunner:
         outputs = join_rows(served.signature, rows)
         predictions = []
         for row, (route, call, (answer, index)) in enumerate(zip(routes, calls, rows, strict=True)):
-            row_outputs = [output[row : row + 1] for output in outputs]
-            predictions.append(make_prediction(served, route, call, answer, row_outputs))
+            predictions.append(make_prediction(served, route, call, answer, row_outputs(outputs, row, answer, index)))
             watching = served.watching(route, call, answer.fallback)
             if watching:
                 served.offer_to(watching, row_lane(feeds, row, answer, index), call.sequence)
