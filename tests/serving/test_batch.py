@@ -119,7 +119,6 @@ def test_a_row_that_fails_without_a_control_fails_the_batch_with_the_models_name
     np.testing.assert_array_equal(runner.predict_batch(np.ones((2, 2), np.float32))["y"], np.ones((2, 2)))
 
 
-@pytest.mark.slow
 def test_ten_thousand_rows_in_order(nested):
     rows = 10_000
     x = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
