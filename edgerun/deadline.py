@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgerun.session import Outcome, Session
 
 _MARGIN = 2.0  # times the control's mean latency
+_HANDOVER_SHARE = 0.1  # of the time that is left, for a busy machine to notice and to start the control
 _UNKNOWN_SHARE = 0.5  # of the time that is left, for a control that never ran
 
 
@@ -144,7 +145,7 @@ def answer_by_deadline(
 def _reserve_s(standby: Session, deadline: float) -> float:
     left_s = max(0.0, deadline - time.monotonic())
     mean_s = standby.model.counts().latency_s
-    return min(left_s, _MARGIN * mean_s) if mean_s > 0 else _UNKNOWN_SHARE * left_s
+    return min(left_s, _MARGIN * mean_s + _HANDOVER_SHARE * left_s) if mean_s > 0 else _UNKNOWN_SHARE * left_s
 
 
 def _settle(outcome: Outcome | None, session: Session, fallback: str | None) -> Answer | None:

@@ -115,7 +115,7 @@ def test_the_control_of_a_nested_split_may_fall_back_to_that_of_the_outer_one(se
 
 def test_when_a_whole_chain_fails_the_error_has_every_reason(serve):
     runner = serve({"safe": models.raises(), "control": models.raises(), "challenger": models.non_finite()}, NESTED)
-    with pytest.raises(ModelError, match="'safe': .*'control': .*'challenger': "):
+    with pytest.raises(ModelError, match=r"'safe': .*'control': .*'challenger': "):
         runner.predict(TROUBLE, key="a")
 
 
