@@ -57,7 +57,7 @@ class Limits(NamedTuple):
     """How far single-valued float outputs may lie apart and still agree, where a shadow_deploy does not say."""
 
     watches_max: int = 16
-    """Models that watch one call: ``ER_WATCHES_MAX`` of the C core."""
+    """Models that watch one call: ``ER_WATCHES_MAX`` of the C core, less the place of a trial."""
 
     workers_max: int = 4
     """Threads for calls with a deadline, and for apredict()."""
