@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgerun._core_runtime import dtype_name
+from edgerun._core.runtime import dtype_name
 from edgerun.cli.output import columns, examples, json_line, printable, share_text
 from edgerun.graph import KeySplit, RandomSplit, ShadowDeploy, node_to_dict
 from edgerun.runner import EdgeRunner
@@ -14,7 +14,7 @@ from edgerun.runner import EdgeRunner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgerun._core_runtime import Port
+    from edgerun._core.runtime import Port
     from edgerun.bundle import Bundle
     from edgerun.graph import Graph, Node
     from edgerun.signature import Signature
