@@ -69,7 +69,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
 def run(program: str, installed: str) -> str:
     """What a program prints, in a fresh interpreter with telemetry off for both sides."""
     paths = [installed, sysconfig.get_path("purelib")]
-    command = [sys.executable, "-S", "-c", f"import sys\nsys.path[:0] = {paths}\n{program}"]  # -S: no hooks of .pth files
+    # -S: no hooks of .pth files
+    command = [sys.executable, "-S", "-c", f"import sys\nsys.path[:0] = {paths}\n{program}"]
     return subprocess.run(
         command, check=True, capture_output=True, text=True, env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
     ).stdout

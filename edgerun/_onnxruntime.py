@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
+from fnmatch import filter as matching
 from importlib.util import find_spec
-from pathlib import Path
 
 from edgerun.errors import ModelError
 
@@ -27,9 +27,9 @@ def library_path() -> str:
     spec = find_spec("onnxruntime")
     if spec is None or spec.origin is None:
         raise ModelError("onnxruntime is not installed; install it with: pip install onnxruntime")
-    folder = Path(spec.origin).parent / "capi"
+    folder = os.path.join(os.path.dirname(spec.origin), "capi")
     pattern = _PATTERNS.get(sys.platform, "libonnxruntime.so*")
-    found = sorted(folder.glob(pattern))
+    found = matching(sorted(os.listdir(folder)), pattern)
     if not found:
         raise ModelError(f"{folder} holds no {pattern}; edgerun needs onnxruntime 1.24 or later")
-    return str(found[0])
+    return os.path.join(folder, found[0])

@@ -1,22 +1,21 @@
-"""Every limit of the device package, in one frozen dataclass; each is tested at the limit and one past it."""
+"""Every limit of the device package, in one frozen record; each is tested at the limit and one past it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """What edgerun accepts at most. Going past a limit is an error that names it, never a truncation."""
 
     key_max_bytes: int = 2**20
     """Bytes of one key, after a text is encoded and an integer is written out."""
 
     salt_max_bytes: int = 1024
-    """UTF-8 bytes of a split's salt."""
+    """UTF-8 bytes of a split's salt; in a graph, with the suffix of each of its purposes."""
 
     arm_name_max_bytes: int = 128
-    """UTF-8 bytes of an arm's name."""
+    """UTF-8 bytes of the name of an arm or a node."""
 
     arms_max: int = 1024
     """Arms of one split, those of weight zero included."""
@@ -31,7 +30,7 @@ class Limits:
     """Nodes of one routing graph."""
 
     routes_max: int = 4096
-    """Ways through one routing graph, each counted by the arms, forced keys and controls that lead to it."""
+    """Ways through one routing graph, each counted by the cases, arms, forced arms and controls that lead to it."""
 
     models_max: int = 64
     """Models of one bundle."""

@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from edgerun._core.split import split_assign_key
+from edgerun._shown import shown
 from edgerun.errors import GraphError, InputError
 from edgerun.graph import Graph, KeySplit, RandomSplit, ShadowDeploy, purpose_salt, salt_of
 from edgerun.limits import LIMITS
@@ -110,12 +113,20 @@ def _keyed_split(
 
 def _unit(field: str | None, lone: bool, key: Any, meta: Meta | None) -> Any:
     """Return the value that a sticky split draws for: from meta first, else the caller's key."""
-    found = None if meta is None else meta.get(field)  # type: ignore[arg-type] # a keyed split has a field
+    found = None if meta is None else _field(meta, field)
     if found is not None:
         return found
     if key is not None and not lone:
         raise InputError(f"key= is ambiguous: the graph has several split keys; give {field!r} in meta")
     return key
+
+
+def _field(meta: Meta, field: str | None) -> Any:
+    """Return the value of a meta field, or None. To try costs nothing; to check the type would cost every call."""
+    try:
+        return meta.get(field)  # type: ignore[arg-type] # a keyed split has a field
+    except AttributeError as error:
+        raise InputError(f"meta must be a mapping of field to value, got {shown(meta)}") from error
 
 
 def _request_split(node: RandomSplit, arms: list[Step], not_enrolled: Step) -> Decide:
@@ -137,15 +148,25 @@ def _key_split(field: str, cases: dict[str, Step], default: Step) -> Decide:
     """A table from a meta field's value to the next step."""
 
     def decide(key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
-        value = None if meta is None else meta.get(field)
+        value = None if meta is None else _field(meta, field)
         if value is not None and type(value) is not str:
-            if not isinstance(value, str | int) or isinstance(value, bool):
-                raise InputError(f"meta field {field!r} must be a text or an integer, got {value!r}")
-            value = str(value)
+            value = _case(field, value)
         step = default if value is None else cases.get(value, default)
         return follow(step, key, meta, epoch, sequence)
 
     return decide
+
+
+def _case(field: str, value: Any) -> str:
+    """Return the text that a case is written as: of an integer its decimal text, as of a key."""
+    if isinstance(value, str):
+        return str.__str__(value)  # an enum that is a str is the text it holds, whatever it prints
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise InputError(f"meta field {field!r} must be a text or an integer, got {shown(value)}")
+    try:
+        return key_bytes(value).decode()
+    except InputError as error:
+        raise InputError(f"meta field {field!r}: {error}") from error
 
 
 def share_split(salt: str, share: float) -> Split | None:
@@ -191,8 +212,9 @@ class _Compiler:
             case RandomSplit() as node:
                 return self.random_split(node, so_far)
             case KeySplit() as node:
-                cases = {value: self.step(target, so_far) for value, target in node.cases.items()}
-                return _key_split(node.field, cases, self.step(node.default, so_far))
+                ends = {target: self.step(target, so_far) for target in node.targets}
+                cases = {value: ends[target] for value, target in node.cases.items()}
+                return _key_split(node.field, cases, ends[node.default])
             case ShadowDeploy() as node:
                 watches = tuple(self.watch(name, node, model) for model in node.shadows)
                 return self.step(node.champion, so_far._replace(watches=(*so_far.watches, *watches)))
@@ -218,7 +240,8 @@ class _Compiler:
         not_enrolled = arm(node.control, "not_enrolled", None) if node.traffic < 1 else control
         if node.split_key is None:
             return _request_split(node, arms, not_enrolled)
-        forced = {key_bytes(key): arm(name, "forced", None) for key, name in node.force.items()}
+        forced_arms = {name: arm(name, "forced", None) for name in dict.fromkeys(node.force.values())}
+        forced = {key_bytes(key): forced_arms[name] for key, name in node.force.items()}
         spare = {"not_enrolled": not_enrolled, "unassigned": arm(node.control, "unassigned", None)}
         return _keyed_split(node, len(self.graph.split_keys) == 1, arms, forced, spare)
 

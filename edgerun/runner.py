@@ -133,7 +133,7 @@ class EdgeRunner:
         if guarded and session.breaker.failures:
             session.breaker.record_success()
         if route.watches:
-            served.offer(route, lane, Call(key, meta, self._epoch, sequence))
+            served.offer(route, lane, key, meta, self._epoch, sequence)
         lane.home.append(lane)
         return prediction
 
@@ -153,7 +153,7 @@ class EdgeRunner:
         answer = served.answer(route, check_inputs(served.signature, inputs, cast), call)
         prediction = make_prediction(served, route, call, answer)
         if route.watches:
-            served.offer(route, answer.lane, call)
+            served.offer(route, answer.lane, *call)
         return prediction
 
     def _predict_by_deadline(
@@ -179,7 +179,7 @@ class EdgeRunner:
         if answer is not None:
             prediction = make_prediction(served, route, call, answer)
             if route.watches:
-                served.offer(route, answer.lane, call)
+                served.offer(route, answer.lane, *call)
             return prediction
         if fallback is None:
             raise DeadlineError(
@@ -234,7 +234,7 @@ class EdgeRunner:
             row_outputs = [output[row : row + 1] for output in outputs]
             predictions.append(make_prediction(served, route, call, answer, row_outputs))
             if route.watches:
-                served.offer(route, row_lane(feeds, row, answer, index), call)
+                served.offer(route, row_lane(feeds, row, answer, index), *call)
         names = served.output_names
         return BatchPrediction(dict(zip(names, outputs, strict=True)), tuple(predictions))
 

@@ -85,13 +85,17 @@ class Serving:
         for session in self.sessions.values():
             session.breaker = Breaker(policy)
         self._trial_slots = {name: len(self.watches) + i for i, name in enumerate(self.sessions)}
+        self._unsampled = {  # the slots of routes whose watches all take every call
+            id(route): tuple(watch.slot for watch in route.watches)
+            for route in self.routes
+            if all(watch.sample is None for watch in route.watches)
+        }
         self._watched = [self._watched_model(watch.model) for watch in self.watches]
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._shadow: Shadow | None = None
-        self._watch_arrays: dict[tuple[int, ...], Any] = {}
         self._fallbacks: Counter[tuple[str, str]] = Counter()
         self._results: deque[Comparison] = deque(maxlen=SHADOW_RESULTS_KEPT)
         self._closed = False
@@ -175,24 +179,23 @@ class Serving:
                     self._shadow.close()
             return self._shadow
 
-    def offer(self, route: Route, lane: Lane, call: Call) -> None:
-        """Offer a call that was answered to the watches of its route, those that its key samples."""
-        slots = tuple([w.slot for w in route.watches if w.sample is None or in_share(w.sample, self._shadow_key(call))])
+    def offer(self, route: Route, lane: Lane, key: Any, meta: Meta | None, epoch: str, sequence: int) -> None:
+        """Offer a call that was answered to the watches of its route, those that its key samples. Never waits."""
+        slots = self._unsampled.get(id(route))
+        if slots is None:
+            raw = self._shadow_key(key, meta, epoch, sequence)
+            slots = tuple([w.slot for w in route.watches if w.sample is None or in_share(w.sample, raw)])
         if slots:
-            self._offer_slots(slots, lane, call.sequence)
+            self._offer_slots(slots, lane, sequence)
 
-    def _shadow_key(self, call: Call) -> bytes:
-        key = call.key
-        for field in self.bundle.graph.split_keys if key is None and call.meta is not None else ():
-            key = call.meta.get(field) if key is None and call.meta is not None else key
-        return event_id(call.epoch, call.sequence).encode() if key is None else key_bytes(key)
+    def _shadow_key(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> bytes:
+        for field in self.bundle.graph.split_keys if key is None and meta is not None else ():
+            key = meta.get(field) if key is None and meta is not None else key
+        return event_id(epoch, sequence).encode() if key is None else key_bytes(key)
 
     def _offer_slots(self, slots: tuple[int, ...], lane: Lane, sequence: int) -> None:
         shadow = self._shadow or self.shadow()
-        watches = self._watch_arrays.get(slots)
-        if watches is None:
-            watches = self._watch_arrays[slots] = shadow.watches(slots)
-        shadow.offer(lane, sequence, watches)
+        shadow.offer(lane.handle, sequence, slots)
 
     def _offer_trial(self, model: str, lane: Lane, sequence: int) -> None:
         self.collect()

@@ -12,7 +12,7 @@ from edgerun.limits import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgerun._core.runtime import Lane, Model
+    from edgerun._core.runtime import Model
 
 
 class Comparison(NamedTuple):
@@ -71,6 +71,7 @@ class Shadow:
         self._models = tuple(models)  # the queue holds bare pointers to them
         self._queue = core.new_shadow(LIMITS.shadow_queue_max, LIMITS.shadow_queue_max_bytes, max(1, len(models)))
         self._watches = [core.new_watch(model, slot, tolerance) for slot, (model, tolerance) in enumerate(models)]
+        self._arrays: dict[tuple[int, ...], Any] = {}  # of watches, by their slots
         self._thread = threading.Thread(target=self._work, name="edgerun-shadow", daemon=True)
         self._thread.start()
 
@@ -78,13 +79,12 @@ class Shadow:
         _lowest_priority()
         core.shadow_work(self._queue)  # returns after close(); the GIL is never held inside
 
-    def watches(self, slots: Sequence[int]) -> Any:
-        """Return the C array of watches to offer a call to."""
-        return core.watch_array([self._watches[slot] for slot in slots])
-
-    def offer(self, lane: Lane, sequence: int, watches: Any) -> None:
-        """Copy a lane's inputs and outputs into the queue, or count why not. Never waits."""
-        core.shadow_offer(self._queue, lane.handle, sequence, watches, len(watches))
+    def offer(self, lane: Any, sequence: int, slots: tuple[int, ...]) -> None:
+        """Copy a C lane's inputs and outputs into the queue for some watches, or count why not. Never waits."""
+        watches = self._arrays.get(slots)
+        if watches is None:
+            watches = self._arrays[slots] = core.watch_array([self._watches[slot] for slot in slots])
+        core.shadow_offer(self._queue, lane, sequence, watches, len(slots))
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until all offered calls are done; False if the time ran out."""

@@ -49,11 +49,20 @@ def common_signature(signatures: dict[str, Signature]) -> Signature:
     """
     (first, common), *rest = signatures.items()
     for name, signature in rest:
-        common = Signature(
-            _common_ports("input", first, common.inputs, name, signature.inputs),
-            _common_ports("output", first, common.outputs, name, signature.outputs),
-        )
+        try:
+            common = _common(first, common, name, signature)
+        except GraphError:
+            for earlier, found in signatures.items():  # the first is not always the one that disagrees
+                _common(earlier, found, name, signature)
+            raise
     return common
+
+
+def _common(name_a: str, a: Signature, name_b: str, b: Signature) -> Signature:
+    return Signature(
+        _common_ports("input", name_a, a.inputs, name_b, b.inputs),
+        _common_ports("output", name_a, a.outputs, name_b, b.outputs),
+    )
 
 
 def _common_ports(

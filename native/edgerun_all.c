@@ -12,6 +12,7 @@
 #include "src/ring.c"
 #include "src/runtime.c"
 #include "src/shadow.c"
+#include "src/shadow_report.c"
 #include "src/split.c"
 #include "src/split_batch.c"
 #include "src/split_int64.c"

@@ -12,10 +12,10 @@ from fractions import Fraction
 from re import fullmatch
 from typing import Any
 
+from edgerun._shown import shown
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
 from edgerun.split._ranges import Range, widths_of_ranges
-from edgerun.split._shown import shown
 from edgerun.split._weights import POINTS, Weight, checked_weights, widths_of_weights
 
 VERSION = 1

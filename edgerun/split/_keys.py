@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from edgerun._shown import shown
 from edgerun.errors import InputError
 from edgerun.limits import LIMITS
-from edgerun.split._shown import shown
 
 Key: TypeAlias = "str | int | bytes | np.integer[Any]"
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import reprlib
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, final
 
 import numpy as np
 
 from edgerun._core import CData
 from edgerun._core import split as _core
+from edgerun._shown import shown
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import _document
 from edgerun.split._batch import Keys, arms_of_keys
 from edgerun.split._keys import Key, key_bytes
 from edgerun.split._ranges import Range, first_ranges, reweighted_ranges, widths_of_ranges
-from edgerun.split._shown import shown
 from edgerun.split._weights import POINTS, Weight, checked_weights, widths_of_weights
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 _assign_key = _core.split_assign_key  # bound once: assign() is called before every inference
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """Every step from a key to its arm, for a person who asks why; ``str()`` lays it out on lines."""
 
     salt: str

@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from edgerun._shown import shown
 from edgerun.errors import SplitError
 from edgerun.limits import LIMITS
-from edgerun.split._shown import shown
 
 Weight: TypeAlias = "int | float | Fraction | Decimal"
 

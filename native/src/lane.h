@@ -23,6 +23,8 @@ struct er_lane {
     struct slot slots[]; /* feeds, then outputs */
 };
 
+int64_t er_monotonic_ns(void);
+
 /* Describe every value; ER_EINVAL where an output is missing. */
 int er_lane_describe(er_lane *lane);
 
