@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun._shown import shown
 from edgerun.errors import InputError
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerPolicy:
+class BreakerPolicy(NamedTuple):
     """When a breaker opens, and how it closes again.
 
     Attributes:
@@ -57,6 +55,10 @@ class Breaker:
         """Failures in a row; read without the lock on the hot path."""
         self.is_open = False
         self._good_trials, self._next_trial = 0, 0.0
+
+    def after_fork(self) -> None:
+        """Go on in a forked child, whatever thread of the parent held the lock."""
+        self._lock = threading.Lock()
 
     def record_failure(self) -> None:
         """Count a failure of a served run."""

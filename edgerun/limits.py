@@ -1,12 +1,11 @@
-"""Every limit of the device package, in one frozen dataclass; each is tested at the limit and one past it."""
+"""Every limit of the device package, in one frozen record; each is tested at the limit and one past it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """What edgerun accepts at most. Going past a limit is an error that names it, never a truncation."""
 
     key_max_bytes: int = 2**20
@@ -58,7 +57,7 @@ class Limits:
     """How far single-valued float outputs may lie apart and still agree, where a shadow_deploy does not say."""
 
     watches_max: int = 16
-    """Models that watch one call: ``ER_WATCHES_MAX`` of the C core."""
+    """Models that watch one call: ``ER_WATCHES_MAX`` of the C core, less the place of a trial."""
 
     workers_max: int = 4
     """Threads for calls with a deadline, and for apredict()."""

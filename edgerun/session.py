@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from edgerun._core import runtime as core
 from edgerun._core.runtime import Array, Lane, Model, Value
+from edgerun.errors import ModelError
 from edgerun.guard import Breaker, BreakerPolicy
 from edgerun.limits import LIMITS
 from edgerun.signature import Signature, conflicting_output
@@ -136,7 +137,10 @@ class Session:
         if code < 0:
             why = "deadline" if code == core.STOPPED else "error"
             return Outcome(None, why, f"model {self.name!r}: {core.message(lane.why)}", lane.run.latency_ns, lane)
-        outputs = [lane.output(index) for index in range(len(self.output_names))]
+        try:
+            outputs = [lane.output(index) for index in range(len(self.output_names))]
+        except ModelError as error:
+            return Outcome(None, "error", f"model {self.name!r}: {error}", lane.run.latency_ns, lane)
         problem, reason = self._judge(lane, outputs) if check else (None, "")
         return Outcome(outputs, problem, reason, lane.run.latency_ns, lane)
 
@@ -157,8 +161,8 @@ class Session:
         """Add a prepared lane for these shapes, once a trial run through it gives the very same outputs."""
         key = self._key(feeds)
         outputs = outcome.outputs
-        if not self._preparable or key in self._unprepared or outputs is None:
-            return
+        if not self._preparable or key in self._unprepared or outputs is None or self._free.get(key):
+            return  # a lane that is idle will do: a caller who gives lists comes here every time
         if key not in self._free and len(self._free) >= LIMITS.lane_shapes_max:
             return
         arrays = [output for output in outputs if isinstance(output, np.ndarray)]
@@ -166,11 +170,11 @@ class Session:
             return
         if sum(array.nbytes for array in (*feeds, *arrays)) > LIMITS.lane_max_bytes:
             return
-        lane = Lane(tuple(feed.copy() for feed in feeds), tuple(np.empty_like(array) for array in arrays))
+        lane = Lane(tuple(feed.copy() for feed in feeds), tuple(_opposite(array) for array in arrays))
         if key not in self._free:
             code = core.run_lane(lane.handle, self.handle, 0, lane.run, lane.why)
             if code < 0 or any(a.tobytes() != b.tobytes() for a, b in zip(arrays, lane.outputs, strict=True)):
-                self._unprepared.add(key)
+                self._refuse(key)
                 return
         lane.feed = lane.feeds[0] if lane.feeds else None
         lane.named = tuple(zip(self.output_names, lane.outputs, strict=True))
@@ -180,8 +184,21 @@ class Session:
     def forget(self, lane: Lane) -> None:
         """Prepare no more lanes for the shapes of this one: its model's output shapes depend on the data."""
         key = self._key(lane.feeds)
-        self._unprepared.add(key)
+        self._refuse(key)
         self._free.pop(key, None)
+
+    def _refuse(self, key: Any) -> None:
+        """Try these shapes no more, and after many such shapes no others either."""
+        self._unprepared.add(key)
+        if len(self._unprepared) >= LIMITS.lane_shapes_max:
+            self._preparable = False
+
+
+def _opposite(array: Array) -> Array:
+    """Return an array that differs from another in every bit, so that what a run leaves unwritten shows."""
+    opposite = np.empty_like(array)
+    np.invert(array.reshape(-1).view(np.uint8), out=opposite.reshape(-1).view(np.uint8))
+    return opposite
 
 
 def outputs_by_name(session: Session, outputs: list[Value]) -> Mapping[str, Value]:

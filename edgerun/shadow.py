@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core import runtime as core
+from edgerun._shown import shown
+from edgerun.errors import InputError
 from edgerun.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgerun._core.runtime import Lane, Model
+    from edgerun._core.runtime import Model
+
+
+_WAIT_AT_ONCE_S = 0.1
+
+
+def check_timeout(timeout_s: float | None) -> None:
+    """Raise InputError unless a time to wait is None or a number of seconds, 0 or more."""
+    if timeout_s is None:
+        return
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not timeout_s >= 0:
+        raise InputError(f"timeout_s must be a number of seconds, 0 or more, or None, got {shown(timeout_s)}")
 
 
 class Comparison(NamedTuple):
@@ -71,6 +86,7 @@ class Shadow:
         self._models = tuple(models)  # the queue holds bare pointers to them
         self._queue = core.new_shadow(LIMITS.shadow_queue_max, LIMITS.shadow_queue_max_bytes, max(1, len(models)))
         self._watches = [core.new_watch(model, slot, tolerance) for slot, (model, tolerance) in enumerate(models)]
+        self._arrays: dict[tuple[int, ...], Any] = {}  # of watches, by their slots
         self._thread = threading.Thread(target=self._work, name="edgerun-shadow", daemon=True)
         self._thread.start()
 
@@ -78,17 +94,22 @@ class Shadow:
         _lowest_priority()
         core.shadow_work(self._queue)  # returns after close(); the GIL is never held inside
 
-    def watches(self, slots: Sequence[int]) -> Any:
-        """Return the C array of watches to offer a call to."""
-        return core.watch_array([self._watches[slot] for slot in slots])
-
-    def offer(self, lane: Lane, sequence: int, watches: Any) -> None:
-        """Copy a lane's inputs and outputs into the queue, or count why not. Never waits."""
-        core.shadow_offer(self._queue, lane.handle, sequence, watches, len(watches))
+    def offer(self, lane: Any, sequence: int, slots: tuple[int, ...]) -> None:
+        """Copy a C lane's inputs and outputs into the queue for some watches, or count why not. Never waits."""
+        watches = self._arrays.get(slots)
+        if watches is None:
+            watches = self._arrays[slots] = core.watch_array([self._watches[slot] for slot in slots])
+        core.shadow_offer(self._queue, lane, sequence, watches, len(slots))
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Wait until all offered calls are done; False if the time ran out."""
-        return core.shadow_wait(self._queue, timeout_s)
+        """Wait until all offered calls are done; False if the time ran out. Ctrl-C is heard meanwhile."""
+        until = math.inf if timeout_s is None else time.monotonic() + min(timeout_s, threading.TIMEOUT_MAX)
+        while True:
+            left_s = until - time.monotonic()
+            if core.shadow_wait(self._queue, min(left_s, _WAIT_AT_ONCE_S)):
+                return True
+            if left_s <= _WAIT_AT_ONCE_S:
+                return False
 
     def results(self) -> list[Comparison]:
         """Return the results since the last call, oldest first."""
@@ -100,6 +121,10 @@ class Shadow:
     def counts(self, slot: int) -> ShadowCounts:
         """Return what became of the calls offered to one watch."""
         return ShadowCounts(*core.shadow_counts(self._queue, slot))
+
+    def disown(self) -> None:
+        """Leave a parent's shadow alone, in a forked child: its thread is not here, and it cannot be freed."""
+        core.disown_shadow(self._queue)
 
     def close(self) -> None:
         """Drop what is queued, and return when the worker has ended its current run."""

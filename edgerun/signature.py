@@ -122,15 +122,14 @@ def with_batch_of(signature: Signature) -> Signature:
     """Return the signature that a batch must fit: the first axis of every input is the row, of any number.
 
     Raises:
-        InputError: there is no input, or one that has no first axis to put rows on, or one that is fixed to more
-            than one row.
+        InputError: there is no input; or an input or output has no first axis to put rows on, or one that is fixed to
+            more than one row.
     """
     if not signature.inputs:
         raise InputError("the model takes no batch: it has no input; use predict()")
-    inputs = []
-    for port in signature.inputs:
-        dims = port.dims
-        if dims is not None and (not dims or (isinstance(dims[0], int) and dims[0] != 1)):
-            raise InputError(f"the model takes no batch: input {port} has no free first axis; use predict()")
-        inputs.append(port._replace(dims=None if dims is None else ("rows", *dims[1:])))
+    for role, ports in (("input", signature.inputs), ("output", signature.outputs)):
+        for port in ports:
+            if port.dims is not None and (not port.dims or (isinstance(port.dims[0], int) and port.dims[0] != 1)):
+                raise InputError(f"the model takes no batch: {role} {port} has no free first axis; use predict()")
+    inputs = (p._replace(dims=None if p.dims is None else ("rows", *p.dims[1:])) for p in signature.inputs)
     return Signature(tuple(inputs), signature.outputs)

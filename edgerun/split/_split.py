@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, final
 
 import numpy as np
 
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 _assign_key = _core.split_assign_key  # bound once: assign() is called before every inference
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """Every step from a key to its arm, for a person who asks why; ``str()`` lays it out on lines."""
 
     salt: str

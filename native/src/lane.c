@@ -6,7 +6,7 @@
 #include "compare.h"
 #include "lane.h"
 
-static int64_t monotonic_ns(void) {
+int64_t er_monotonic_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
@@ -94,10 +94,10 @@ int er_lane_run_into(er_lane *lane, er_model *model, OrtValue **outputs, int64_t
         feeds[i] = lane->slots[i].value;
     }
     const er_runtime *ort = lane->runtime;
-    int64_t start = monotonic_ns();
+    int64_t start = er_monotonic_ns();
     OrtStatus *status = ort->run(model->session, lane->options, model->input_names, feeds, lane->n_feeds,
                                  model->output_names, lane->n_outputs, outputs);
-    *latency_ns = monotonic_ns() - start;
+    *latency_ns = er_monotonic_ns() - start;
     int code = er_ort_check(ort, status, why);
     er_model_note_run(model, code, *latency_ns);
     if (atomic_exchange(&lane->stopped, 0)) {
@@ -175,7 +175,8 @@ size_t er_lane_bytes(const er_lane *lane) {
 }
 
 static int same_tensor(const er_value_info *a, const er_value_info *b) {
-    return a->kind == ER_KIND_TENSOR && b->kind == ER_KIND_TENSOR && a->type == b->type && a->rank == b->rank &&
+    return a->kind == ER_KIND_TENSOR && b->kind == ER_KIND_TENSOR && a->type == b->type &&
+           er_type_bytes(a->type) > 0 && a->rank == b->rank &&
            memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
 }
 

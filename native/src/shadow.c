@@ -2,40 +2,19 @@
  *
  * A call never waits here: it claims room with one atomic add, copies its tensors into a spare lane and pushes it.
  * The worker takes a mutex only to fall asleep, to wake a waiter, and to append a result. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "compare.h"
-#include "lane.h"
-#include "ring.h"
+#include "shadow.h"
 
-enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096, RESULTS_MAX = 4096 };
+enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096, LOOK_NS = 50000, LOOKS_BETWEEN_CLOCKS = 64 };
 
 /* What the worker shall do with a copy of a call. */
 struct er_job {
     uint64_t sequence;
     size_t bytes, n_watches;
     er_watch watches[ER_WATCHES_MAX];
-};
-
-struct counters {
-    _Atomic uint64_t offered, done, disagreed, failed, nonfinite;
-    _Atomic uint64_t dropped_full, dropped_bytes, dropped_closed, results_lost;
-};
-
-struct er_shadow {
-    er_runtime *runtime;
-    size_t capacity, bytes_max, n_slots;
-    struct er_ring queue, spare; /* lanes to run, and lanes to copy into */
-    atomic_size_t pending;       /* queued or in the worker's hands */
-    atomic_size_t bytes;
-    atomic_int closed, sleeping;
-    pthread_mutex_t mutex;
-    pthread_cond_t work, idle;
-    er_shadow_result *results; /* a ring of RESULTS_MAX results, under the mutex */
-    size_t first_result, n_results;
-    struct counters counters[];
 };
 
 int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t slots, er_shadow **out) {
@@ -45,7 +24,7 @@ int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t
     if (capacity > CAPACITY_MAX || slots > SLOTS_MAX) {
         return ER_ELIMIT;
     }
-    size_t size = sizeof(er_shadow) + slots * sizeof(struct counters);
+    size_t size = sizeof(er_shadow) + slots * sizeof(struct er_shadow_counters);
     size = (size + _Alignof(er_shadow) - 1) / _Alignof(er_shadow) * _Alignof(er_shadow);
     er_shadow *shadow = aligned_alloc(_Alignof(er_shadow), size);
     if (shadow == NULL) {
@@ -53,7 +32,7 @@ int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t
     }
     *shadow = (er_shadow){.runtime = runtime, .capacity = capacity, .bytes_max = bytes_max, .n_slots = slots};
     for (size_t i = 0; i < slots; i++) {
-        shadow->counters[i] = (struct counters){0};
+        shadow->counters[i] = (struct er_shadow_counters){0};
     }
     pthread_mutex_init(&shadow->mutex, NULL);
     pthread_cond_init(&shadow->work, NULL);
@@ -62,7 +41,7 @@ int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&shadow->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    shadow->results = calloc(RESULTS_MAX, sizeof shadow->results[0]);
+    shadow->results = calloc(ER_SHADOW_RESULTS_MAX, sizeof shadow->results[0]);
     int code = shadow->results == NULL ? ER_ENOMEM : er_ring_init(&shadow->queue, capacity);
     if (code == ER_OK) {
         code = er_ring_init(&shadow->spare, capacity);
@@ -173,7 +152,7 @@ static int admit(er_shadow *shadow, er_lane *lane, struct er_job *job) {
     return code;
 }
 
-static _Atomic uint64_t *drop_counter(struct counters *counters, int code) {
+static _Atomic uint64_t *drop_counter(struct er_shadow_counters *counters, int code) {
     switch (code) {
     case ER_ECLOSED: return &counters->dropped_closed;
     case ER_ELIMIT: return &counters->dropped_bytes;
@@ -192,29 +171,25 @@ int er_shadow_offer(er_shadow *shadow, er_lane *lane, uint64_t sequence, const e
         }
         job.watches[i] = watches[i];
     }
+    for (size_t i = 0; i < n_watches; i++) { /* first, so that no reader ever sees more done than offered */
+        atomic_fetch_add(&shadow->counters[watches[i].slot].offered, 1);
+    }
     int code = admit(shadow, lane, &job);
-    for (size_t i = 0; i < n_watches; i++) {
-        struct counters *counters = &shadow->counters[watches[i].slot];
-        atomic_fetch_add_explicit(&counters->offered, 1, memory_order_relaxed);
-        if (code != ER_OK) {
-            atomic_fetch_add_explicit(drop_counter(counters, code), 1, memory_order_relaxed);
-        }
+    for (size_t i = 0; code != ER_OK && i < n_watches; i++) {
+        atomic_fetch_add(drop_counter(&shadow->counters[watches[i].slot], code), 1);
     }
     return code;
 }
 
 /* ---- the worker's side ---- */
 
-static void append_result(er_shadow *shadow, const er_shadow_result *result) {
-    pthread_mutex_lock(&shadow->mutex);
-    if (shadow->n_results == RESULTS_MAX) {
-        uint32_t lost = shadow->results[shadow->first_result].slot;
-        atomic_fetch_add(&shadow->counters[lost].results_lost, 1);
-        shadow->first_result = (shadow->first_result + 1) % RESULTS_MAX;
-        shadow->n_results--;
-    }
-    shadow->results[(shadow->first_result + shadow->n_results++) % RESULTS_MAX] = *result;
-    pthread_mutex_unlock(&shadow->mutex);
+/* Tell the processor that this thread only waits. */
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH >= 7)
+    __asm__ volatile("yield");
+#endif
 }
 
 static int judge(er_lane *lane, double tolerance, OrtValue **outputs, er_shadow_result *result) {
@@ -239,7 +214,7 @@ static int judge(er_lane *lane, double tolerance, OrtValue **outputs, er_shadow_
 }
 
 static void run_watch(er_shadow *shadow, er_lane *lane, const er_watch *watch) {
-    struct counters *counters = &shadow->counters[watch->slot];
+    struct er_shadow_counters *counters = &shadow->counters[watch->slot];
     er_shadow_result result = {.sequence = lane->job->sequence, .slot = watch->slot};
     OrtValue *outputs[ER_PORTS_MAX] = {0};
     result.code = er_lane_run_into(lane, watch->model, outputs, &result.latency_ns, NULL);
@@ -253,7 +228,7 @@ static void run_watch(er_shadow *shadow, er_lane *lane, const er_watch *watch) {
     atomic_fetch_add(&counters->failed, result.code != ER_OK);
     atomic_fetch_add(&counters->nonfinite, result.nonfinite);
     atomic_fetch_add(&counters->disagreed, result.disagree);
-    append_result(shadow, &result);
+    er_shadow_append(shadow, &result);
 }
 
 static void run_job(er_shadow *shadow, er_lane *lane) {
@@ -265,6 +240,21 @@ static void run_job(er_shadow *shadow, er_lane *lane) {
             run_watch(shadow, lane, watch);
         }
     }
+}
+
+/* Jobs come in trains, and to wake a sleeper costs the call that does it some microseconds: look for a while first. */
+static er_lane *look_for_work(er_shadow *shadow) {
+    int64_t until = er_monotonic_ns() + LOOK_NS;
+    do {
+        for (int i = 0; i < LOOKS_BETWEEN_CLOCKS; i++) {
+            er_lane *lane = er_ring_pop(&shadow->queue);
+            if (lane != NULL || atomic_load_explicit(&shadow->closed, memory_order_relaxed)) {
+                return lane;
+            }
+            relax();
+        }
+    } while (er_monotonic_ns() < until);
+    return NULL;
 }
 
 static void sleep_until_work(er_shadow *shadow, er_lane **lane) {
@@ -287,7 +277,7 @@ static void retire(er_shadow *shadow, er_lane *lane) {
 
 int er_shadow_work(er_shadow *shadow) {
     for (;;) {
-        er_lane *lane = er_ring_pop(&shadow->queue);
+        er_lane *lane = look_for_work(shadow);
         if (lane == NULL) {
             sleep_until_work(shadow, &lane);
         }
@@ -297,60 +287,6 @@ int er_shadow_work(er_shadow *shadow) {
         run_job(shadow, lane);
         retire(shadow, lane);
     }
-}
-
-/* ---- the reader's side ---- */
-
-static struct timespec deadline_after(int64_t timeout_ms) {
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    int64_t ns = deadline.tv_nsec + timeout_ms % 1000 * 1000000;
-    deadline.tv_sec += (time_t)(timeout_ms / 1000 + ns / 1000000000);
-    deadline.tv_nsec = (long)(ns % 1000000000);
-    return deadline;
-}
-
-int er_shadow_wait(er_shadow *shadow, int64_t timeout_ms) {
-    struct timespec deadline = deadline_after(timeout_ms > 0 ? timeout_ms : 0);
-    int failed = 0;
-    pthread_mutex_lock(&shadow->mutex);
-    while (!failed && atomic_load(&shadow->pending) > 0) {
-        failed = timeout_ms < 0 ? pthread_cond_wait(&shadow->idle, &shadow->mutex)
-                                : pthread_cond_timedwait(&shadow->idle, &shadow->mutex, &deadline);
-    }
-    pthread_mutex_unlock(&shadow->mutex);
-    return failed ? ER_ETIMEOUT : ER_OK;
-}
-
-int er_shadow_results(er_shadow *shadow, er_shadow_result *out, size_t max) {
-    pthread_mutex_lock(&shadow->mutex);
-    size_t count = shadow->n_results < max ? shadow->n_results : max;
-    for (size_t i = 0; i < count; i++) {
-        out[i] = shadow->results[shadow->first_result];
-        shadow->first_result = (shadow->first_result + 1) % RESULTS_MAX;
-    }
-    shadow->n_results -= count;
-    pthread_mutex_unlock(&shadow->mutex);
-    return (int)count;
-}
-
-int er_shadow_count(er_shadow *shadow, size_t slot, er_shadow_counts *out) {
-    if (slot >= shadow->n_slots) {
-        return ER_EINVAL;
-    }
-    struct counters *counters = &shadow->counters[slot];
-#define ER_COUNT(name) out->name = atomic_load_explicit(&counters->name, memory_order_relaxed)
-    ER_COUNT(offered);
-    ER_COUNT(done);
-    ER_COUNT(disagreed);
-    ER_COUNT(failed);
-    ER_COUNT(nonfinite);
-    ER_COUNT(dropped_full);
-    ER_COUNT(dropped_bytes);
-    ER_COUNT(dropped_closed);
-    ER_COUNT(results_lost);
-#undef ER_COUNT
-    return ER_OK;
 }
 
 void er_shadow_close(er_shadow *shadow) {

@@ -1,0 +1,34 @@
+/* shadow.h: the shadow queue's state, shared by its two halves. */
+#ifndef ER_SHADOW_H
+#define ER_SHADOW_H
+
+#include <pthread.h>
+
+#include "lane.h"
+#include "ring.h"
+
+enum { ER_SHADOW_RESULTS_MAX = 4096 };
+
+struct er_shadow_counters {
+    _Atomic uint64_t offered, done, disagreed, failed, nonfinite;
+    _Atomic uint64_t dropped_full, dropped_bytes, dropped_closed, results_lost;
+};
+
+struct er_shadow {
+    er_runtime *runtime;
+    size_t capacity, bytes_max, n_slots;
+    struct er_ring queue, spare; /* lanes to run, and lanes to copy into */
+    atomic_size_t pending;       /* queued or in the worker's hands */
+    atomic_size_t bytes;
+    atomic_int closed, sleeping;
+    pthread_mutex_t mutex;
+    pthread_cond_t work, idle;
+    er_shadow_result *results; /* a ring of ER_SHADOW_RESULTS_MAX results, under the mutex */
+    size_t first_result, n_results;
+    struct er_shadow_counters counters[];
+};
+
+/* Keep a result until it is fetched; the oldest gives way. */
+void er_shadow_append(er_shadow *shadow, const er_shadow_result *result);
+
+#endif
