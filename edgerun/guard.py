@@ -27,20 +27,14 @@ class BreakerPolicy(NamedTuple):
     retry_after_s: float = 30.0
     trials: int = 3
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that would open a breaker without a failure, or close it without a trial.
 
-        Raises:
-            InputError: a count below 1, or a time that is not finite or negative.
-        """
-        for name, count in (("failures", self.failures), ("trials", self.trials)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise InputError(f"BreakerPolicy: {name} must be an integer of 1 or more, got {shown(count)}")
-        seconds = self.retry_after_s
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= sys.float_info.max:
-            raise InputError(
-                f"BreakerPolicy: retry_after_s must be a number of seconds, 0 or more, got {shown(seconds)}"
-            )
+def _check(policy: BreakerPolicy) -> None:
+    for name, count in (("failures", policy.failures), ("trials", policy.trials)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InputError(f"BreakerPolicy: {name} must be an integer of 1 or more, got {shown(count)}")
+    seconds = policy.retry_after_s
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= sys.float_info.max:
+        raise InputError(f"BreakerPolicy: retry_after_s must be a number of seconds, 0 or more, got {shown(seconds)}")
 
 
 class Breaker:
@@ -49,6 +43,12 @@ class Breaker:
     __slots__ = ("_clock", "_good_trials", "_lock", "_next_trial", "_policy", "failures", "is_open")
 
     def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        """Make a closed breaker.
+
+        Raises:
+            InputError: the policy would open it without a failure, close it without a trial, or never try again.
+        """
+        _check(policy)
         self._policy, self._clock = policy, clock
         self._lock = threading.Lock()
         self.failures = 0
