@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgerun._core.runtime import Array, Lane, Value
+from edgerun._shown import shown
 from edgerun.errors import InputError, ModelError
 from edgerun.inputs import check_inputs
 from edgerun.serving import Answer, Call, Serving
@@ -24,14 +26,36 @@ def read_batch(signature: Signature, inputs: Any, cast: str | None) -> tuple[tup
     """Return checked feeds whose first axis is the row, and the number of rows.
 
     Raises:
-        InputError: an input has no batch axis, or the inputs disagree on the number of rows; or as check_inputs().
+        InputError: an input or output has no axis for rows, there is no row, or the inputs disagree on the number of
+            rows; or as check_inputs().
     """
+    if not signature.inputs:
+        raise InputError("the model takes no batch: it has no inputs; use predict()")
     feeds = check_inputs(with_batch_of(signature), inputs, cast)
+    for port, feed in zip(signature.inputs, feeds, strict=True):
+        if not feed.shape or not feed.shape[0]:  # only a model that declares no shape lets such a one come this far
+            raise InputError(f"input {port.name!r}: a batch has at least one row, got shape {list(feed.shape)}")
     rows = {feed.shape[0] for feed in feeds}
     if len(rows) > 1:
         counts = ", ".join(f"{p.name!r}: {f.shape[0]}" for p, f in zip(signature.inputs, feeds, strict=True))
         raise InputError(f"the inputs disagree on the number of rows: {counts}")
     return feeds, rows.pop()
+
+
+def read_column(name: str, given: Any, count: int) -> list[Any]:
+    """Return one key or meta per row; None for each where the caller gave none.
+
+    Raises:
+        InputError: there are not as many as rows, or the whole is a single key or meta.
+    """
+    if given is None:
+        return [None] * count
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise InputError(f"{name} must be a list with an entry for each row, got {shown(given)}")
+    entries = given.tolist() if isinstance(given, np.ndarray) else list(given)
+    if len(entries) != count:
+        raise InputError(f"{name} has {len(entries)} entries for {count} rows")
+    return entries
 
 
 def answer_batch(
@@ -59,7 +83,8 @@ def _answer_group(
     guarded = route.control is not None
     if len(rows) > 1 and not (guarded and session.breaker.is_open) and not _takes_single_rows(serving, route):
         whole = len(rows) == feeds[0].shape[0]
-        outcome = session.run(feeds if whole else tuple(feed[rows] for feed in feeds), check=guarded)
+        group = Lane(feeds if whole else tuple(feed[rows] for feed in feeds), len(session.output_names))
+        outcome = session.run_lane(group, check=guarded)  # a group's size is rarely seen again: no lane is prepared
         if outcome.problem is None and outcome.outputs is not None and _has_rows(outcome.outputs, len(rows)):
             if guarded:
                 session.breaker.record_success()
@@ -83,7 +108,9 @@ def _answer_row(serving: Serving, feeds: tuple[Array, ...], route: Route, row: i
 
 def _has_rows(outputs: list[Value], count: int) -> bool:
     return all(
-        output.ndim > 0 and output.shape[0] == count if isinstance(output, np.ndarray) else len(output) == count
+        output.ndim > 0 and output.shape[0] == count
+        if isinstance(output, np.ndarray)
+        else isinstance(output, list) and len(output) == count and all(isinstance(item, dict) for item in output)
         for output in outputs
     )
 
@@ -99,6 +126,14 @@ def _join(parts: list[Any]) -> Any:
     if parts and all(isinstance(part, np.ndarray) for part in parts) and len({part.shape for part in parts}) == 1:
         return np.concatenate(parts)
     return [item for part in parts for item in part]
+
+
+def row_outputs(joined: Sequence[Any], row: int, answer: Answer, index: int) -> list[Any]:
+    """Return the outputs of one row as predict() gives them: views of the joined arrays, where there are such."""
+    return [
+        whole[row : row + 1] if isinstance(whole, np.ndarray) else part[index : index + 1]
+        for whole, part in zip(joined, answer.outputs, strict=True)
+    ]
 
 
 def row_lane(feeds: tuple[Array, ...], row: int, answer: Answer, index: int) -> Lane:

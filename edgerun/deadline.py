@@ -1,30 +1,103 @@
 """Calls that must return in time: the model runs on a worker, and whoever waits stops waiting at the deadline.
 
 A late run is told to stop, and whatever it still returns is discarded. A challenger leaves its control enough of the
-time to answer instead: as long as the control's runs have lately taken, with a margin.
+time to answer instead: as long as the control's runs have lately taken, with a margin. Where that leaves the challenger
+no time at all, it is not run, and its breaker does not count what it could not do.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
+import math
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from edgerun._core.runtime import Array, Lane
-from edgerun.errors import ModelError
-from edgerun.serving import Answer, Call, Serving
+from edgerun._shown import shown
+from edgerun.errors import ClosedError, InputError, ModelError
+from edgerun.limits import LIMITS
+from edgerun.serving import Answer, Call, Serving, last_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgerun.routing import Route
     from edgerun.session import Outcome, Session
 
 _MARGIN = 2.0  # times the control's mean latency
+_HANDOVER_SHARE = 0.1  # of the time that is left, for a busy machine to notice and to start the control
 _UNKNOWN_SHARE = 0.5  # of the time that is left, for a control that never ran
+
+
+class Workers:
+    """The threads that run models for calls with a deadline.
+
+    Each model has its own few, so that runs of one model that cannot be stopped never keep another model waiting.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._calls = 0
+        self._closed = False
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Keep the threads until a call has ended.
+
+        Raises:
+            ClosedError: close() was called.
+        """
+        with self._changed:
+            if self._closed:
+                raise ClosedError("this runner is closed; open the bundle again")
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._calls -= 1
+                self._changed.notify_all()
+
+    def submit(self, session: Session, lane: Lane, *, check: bool) -> Future[Outcome]:
+        """Run a lane on a thread of the session's; within call() only."""
+        with self._changed:
+            if session.name not in self._pools:
+                name = f"edgerun-run-{session.name}"
+                self._pools[session.name] = ThreadPoolExecutor(LIMITS.workers_max, thread_name_prefix=name)
+            return self._pools[session.name].submit(session.run_lane, lane, check=check)
+
+    def close(self) -> None:
+        """Refuse further calls, and return when those under way, and the late runs of others, have ended."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: self._calls == 0)
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def deadline_of(deadline_s: Any, fallback: Any, started: float) -> float:
+    """Return the point of ``time.monotonic()`` by which a call that started then must return.
+
+    Raises:
+        InputError: ``deadline_s`` is no positive number of seconds, or ``fallback`` no mapping.
+    """
+    if fallback is not None and not isinstance(fallback, Mapping):
+        raise InputError(f"fallback must be a mapping of output name to value, got {shown(fallback)}")
+    if deadline_s is None:
+        raise InputError("fallback= is for calls with a deadline; give deadline_s= too")
+    if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or not 0 < deadline_s < math.inf:
+        raise InputError(f"deadline_s must be a positive number of seconds, got {shown(deadline_s)}")
+    return started + min(deadline_s, threading.TIMEOUT_MAX / 2)
 
 
 def answer_by_deadline(
     serving: Serving,
-    workers: concurrent.futures.Executor,
+    workers: Workers,
     route: Route,
     feeds: tuple[Array, ...],
     call: Call,
@@ -34,7 +107,7 @@ def answer_by_deadline(
 
     Args:
         serving: the snapshot to answer from.
-        workers: the threads to run on.
+        workers: the threads to run on, held by Workers.call().
         route: the way of the call.
         feeds: checked inputs that nobody else will write to.
         call: key, meta and number of the call.
@@ -43,40 +116,44 @@ def answer_by_deadline(
     Raises:
         ModelError: the model failed in time, and no control was there to answer.
     """
+    if deadline <= time.monotonic():
+        return None
     control = serving.control_of(route, call)
     session = serving.sessions[route.model]
     if control is None:
         return _settle(_run_until(workers, session, feeds, check=False, deadline=deadline), session, None)
     standby = serving.sessions[control.model]
+    until = deadline - _reserve_s(standby, deadline)
+    problem, reason = "deadline", f"model {route.model!r} gave no answer in time"
     if session.breaker.is_open:
-        problem = "breaker_open"
-    else:
-        outcome = _run_until(workers, session, feeds, check=True, deadline=deadline - _reserve_s(standby, deadline))
+        problem, reason = "breaker_open", f"model {route.model!r}: its breaker is open"
+    elif until > time.monotonic():
+        outcome = _run_until(workers, session, feeds, check=True, deadline=until)
         if outcome is not None and outcome.problem is None:
             session.breaker.record_success()
             return _settle(outcome, session, None)
         session.breaker.record_failure()
-        problem = "deadline" if outcome is None or outcome.problem is None else outcome.problem
+        if outcome is not None and outcome.problem is not None:
+            problem, reason = outcome.problem, outcome.reason
     serving.count_fallback(route.model, problem)
-    return _settle(_run_until(workers, standby, feeds, check=False, deadline=deadline), standby, problem)
+    try:
+        return _settle(_run_until(workers, standby, feeds, check=False, deadline=deadline), standby, problem)
+    except ModelError as error:
+        raise ModelError(f"{error}; it stood in for a failure: {reason}") from error
 
 
 def _reserve_s(standby: Session, deadline: float) -> float:
     left_s = max(0.0, deadline - time.monotonic())
     mean_s = standby.model.counts().latency_s
-    return min(left_s, _MARGIN * mean_s) if mean_s > 0 else _UNKNOWN_SHARE * left_s
+    return min(left_s, _MARGIN * mean_s + _HANDOVER_SHARE * left_s) if mean_s > 0 else _UNKNOWN_SHARE * left_s
 
 
 def _settle(outcome: Outcome | None, session: Session, fallback: str | None) -> Answer | None:
-    if outcome is None:
-        return None
-    if outcome.outputs is None:
-        raise ModelError(outcome.reason)
-    return Answer(outcome.outputs, session.name, fallback, outcome.latency_ns, outcome.lane)
+    return None if outcome is None else last_answer(session, outcome, fallback)
 
 
 def _run_until(
-    workers: concurrent.futures.Executor,
+    workers: Workers,
     session: Session,
     feeds: tuple[Array, ...],
     *,
@@ -84,10 +161,10 @@ def _run_until(
     deadline: float,
 ) -> Outcome | None:
     lane = Lane(feeds, len(session.output_names))
-    future = workers.submit(session.run_lane, lane, check=check)
+    future = workers.submit(session, lane, check=check)
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
-    except concurrent.futures.TimeoutError:
+    except FutureTimeoutError:
         if not future.cancel():
             lane.stop()
         return None

@@ -37,6 +37,10 @@ class Breaker:
         self.is_open = False
         self._good_trials, self._next_trial = 0, 0.0
 
+    def after_fork(self) -> None:
+        """Go on in a forked child, whatever thread of the parent held the lock."""
+        self._lock = threading.Lock()
+
     def record_failure(self) -> None:
         """Count a failure of a served run."""
         with self._lock:

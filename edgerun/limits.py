@@ -38,6 +38,9 @@ class Limits(NamedTuple):
     bundle_json_max_bytes: int = 16 * 2**20
     """Bytes of a bundle's bundle.json or golden.json."""
 
+    rank_max: int = 32
+    """Dimensions of one input: ``ER_RANK_MAX`` of the C core."""
+
     lane_shapes_max: int = 16
     """Sets of input shapes for which one model keeps prepared lanes; calls with further shapes run freely."""
 
@@ -54,7 +57,7 @@ class Limits(NamedTuple):
     """How far single-valued float outputs may lie apart and still agree, where a shadow_deploy does not say."""
 
     watches_max: int = 16
-    """Models that watch one call: ``ER_WATCHES_MAX`` of the C core."""
+    """Models that watch one call: ``ER_WATCHES_MAX`` of the C core, less the place of a trial."""
 
     workers_max: int = 4
     """Threads for calls with a deadline, and for apredict()."""

@@ -69,12 +69,32 @@ class Prediction(dict[str, Value]):
         """Seconds that the model took to run: the time inside onnxruntime."""
         return self.latency_ns * 1e-9
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy what the call returned; the route forgets where it would have gone and who watched."""
+        told = self.route._replace(control=None, watches=())
+        return _restore, (dict(self), told, self.model, self.fallback, self.epoch, self.sequence, self.latency_ns)
+
     def __repr__(self) -> str:
         """Return the outputs and where they come from."""
         return (
             f"Prediction({dict(self)!r}, id={self.id!r}, model={self.model!r}, arm={self.arm!r}, "
             f"version={self.version!r}, fallback={self.fallback!r}, latency_s={self.latency_s:.3g})"
         )
+
+
+def _restore(
+    outputs: dict[str, Value],
+    route: Route,
+    model: str | None,
+    fallback: str | None,
+    epoch: str,
+    sequence: int,
+    latency_ns: int,
+) -> Prediction:
+    prediction = Prediction(outputs)
+    prediction.route, prediction.model, prediction.fallback = route, model, fallback
+    prediction.epoch, prediction.sequence, prediction.latency_ns = epoch, sequence, latency_ns
+    return prediction
 
 
 class BatchPrediction(Mapping[str, Value]):
@@ -87,7 +107,7 @@ class BatchPrediction(Mapping[str, Value]):
     def __init__(self, outputs: dict[str, Value], rows: tuple[Prediction, ...]) -> None:
         self._outputs = outputs
         self.rows = rows
-        """The Prediction of each row; its arrays have a first axis of 1."""
+        """The Prediction of each row; its arrays have a first axis of 1, and are views of the batch's."""
 
     def __getitem__(self, name: str) -> Value:
         return self._outputs[name]

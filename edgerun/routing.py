@@ -221,7 +221,10 @@ class _Compiler:
 
     def end(self, model: str, so_far: Route) -> Route:
         watches = tuple(watch for watch in so_far.watches if watch.model != model)
-        self.routes.append(so_far._replace(model=model, watches=watches))
+        control = so_far.control
+        while type(control) is Route and control.model == model:  # a model cannot stand in for itself
+            control = control.control
+        self.routes.append(so_far._replace(model=model, watches=watches, control=control))
         if len(self.routes) > LIMITS.routes_max:
             raise GraphError(f"node {so_far.path[0]!r}: the graph has more than {LIMITS.routes_max} ways through it")
         if len(watches) > LIMITS.watches_max:

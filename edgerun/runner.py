@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import threading
 import time
@@ -13,20 +12,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from edgerun import bundle as bundles
 from edgerun._core.runtime import Lane, run_prepared
-from edgerun.batch import answer_batch, join_rows, read_batch, row_lane
-from edgerun.errors import ClosedError, DeadlineError, InputError
+from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane, row_outputs
+from edgerun.errors import ClosedError, DeadlineError
 from edgerun.guard import BreakerPolicy
 from edgerun.inputs import check_cast, check_inputs
 from edgerun.limits import LIMITS
 from edgerun.prediction import BatchPrediction, Prediction
 from edgerun.routing import Meta, Route, event_id
-from edgerun.serving import Call, Serving, make_fallback, make_prediction
+from edgerun.serving import Answer, Call, Serving, make_fallback, make_prediction
 from edgerun.stats import RunnerStats, ShadowResult, runner_stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
+    from edgerun.deadline import Workers
     from edgerun.signature import Signature
 
 CLOSED = "this runner is closed, or was opened before a fork with threads > 1; open the bundle again"
@@ -74,6 +74,7 @@ class EdgeRunner:
         self._sequences = itertools.count()
         self._lock = threading.Lock()
         self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._workers: Workers | None = None
 
     def predict(
         self,
@@ -108,11 +109,12 @@ class EdgeRunner:
             raise ClosedError(CLOSED)
         if cast is not None:
             check_cast(cast)
+        if deadline_s is not None or fallback is not None:
+            return self._predict_since(
+                time.monotonic(), inputs, key=key, meta=meta, deadline_s=deadline_s, fallback=fallback, cast=cast
+            )
         sequence = next(self._sequences)
         route = served.decide(key, meta, self._epoch, sequence)
-        if deadline_s is not None or fallback is not None:
-            call = Call(key, meta, self._epoch, sequence)
-            return self._predict_by_deadline(served, route, call, inputs, cast, deadline_s, fallback)
         session = served.sessions[route.model]
         guarded = route.control is not None
         lane = None if guarded and session.breaker.is_open else session.take(inputs)
@@ -151,36 +153,38 @@ class EdgeRunner:
     ) -> Prediction:
         """Answer what the hot path did not settle: unusual inputs, first calls, failures, open breakers."""
         answer = served.answer(route, check_inputs(served.signature, inputs, cast), call)
+        return self._finish(served, route, call, answer)
+
+    def _finish(self, served: Serving, route: Route, call: Call, answer: Answer) -> Prediction:
         prediction = make_prediction(served, route, call, answer)
-        if route.watches:
-            served.offer(route, answer.lane, *call)
+        watching = served.watching(route, call, answer.fallback)
+        if watching:
+            served.offer_to(watching, answer.lane, call.sequence)
         return prediction
 
-    def _predict_by_deadline(
+    def _predict_since(
         self,
-        served: Serving,
-        route: Route,
-        call: Call,
+        started: float,
         inputs: Any,
-        cast: str | None,
-        deadline_s: float | None,
-        fallback: Mapping[str, Any] | None,
+        *,
+        key: str | int | bytes | None = None,
+        meta: Meta | None = None,
+        deadline_s: float | None = None,
+        fallback: Mapping[str, Any] | None = None,
+        cast: str | None = None,
     ) -> Prediction:
-        from edgerun.deadline import answer_by_deadline  # noqa: PLC0415 - it brings concurrent.futures
+        """Answer a call with a deadline, counted from a point of ``time.monotonic()``."""
+        from edgerun.deadline import answer_by_deadline, deadline_of  # noqa: PLC0415 - it brings concurrent.futures
 
-        started = time.monotonic()
-        if deadline_s is None:
-            raise InputError("fallback= is for calls with a deadline; give deadline_s= too")
-        if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or not 0 < deadline_s < math.inf:
-            raise InputError(f"deadline_s must be a positive number of seconds, got {deadline_s!r}")
-        feeds = tuple(feed.copy() for feed in check_inputs(served.signature, inputs, cast))
-        workers = self._pool("edgerun-run")
-        answer = answer_by_deadline(served, workers, route, feeds, call, started + deadline_s)
+        deadline = deadline_of(deadline_s, fallback, started)
+        served, workers = self._serving(), self._deadline_workers()
+        with workers.call():
+            call = Call(key, meta, self._epoch, next(self._sequences))
+            route = served.decide(*call)
+            feeds = tuple(feed.copy() for feed in check_inputs(served.signature, inputs, cast))
+            answer = answer_by_deadline(served, workers, route, feeds, call, deadline)
         if answer is not None:
-            prediction = make_prediction(served, route, call, answer)
-            if route.watches:
-                served.offer(route, answer.lane, *call)
-            return prediction
+            return self._finish(served, route, call, answer)
         if fallback is None:
             raise DeadlineError(
                 f"model {route.model!r} gave no answer within {deadline_s} s, and no fallback= was given"
@@ -214,41 +218,50 @@ class EdgeRunner:
         """
         served = self._serving()
         feeds, count = read_batch(served.signature, inputs, cast)
-        for name, given in (("keys", keys), ("metas", metas)):
-            if given is not None and len(given) != count:
-                raise InputError(f"{name} has {len(given)} entries for {count} rows")
+        columns = read_column("keys", keys, count), read_column("metas", metas, count)
         calls = [
-            Call(
-                keys[row] if keys is not None else None,
-                metas[row] if metas is not None else None,
-                self._epoch,
-                sequence,
-            )
-            for row, sequence in zip(range(count), self._sequences, strict=False)
+            Call(key, meta, self._epoch, sequence)
+            for key, meta, sequence in zip(*columns, self._sequences, strict=False)
         ]
-        routes = [served.decide(call.key, call.meta, call.epoch, call.sequence) for call in calls]
+        routes = [served.decide(*call) for call in calls]
         rows = answer_batch(served, feeds, routes, calls)
         outputs = join_rows(served.signature, rows)
         predictions = []
         for row, (route, call, (answer, index)) in enumerate(zip(routes, calls, rows, strict=True)):
-            row_outputs = [output[row : row + 1] for output in outputs]
-            predictions.append(make_prediction(served, route, call, answer, row_outputs))
-            if route.watches:
-                served.offer(route, row_lane(feeds, row, answer, index), *call)
+            predictions.append(make_prediction(served, route, call, answer, row_outputs(outputs, row, answer, index)))
+            watching = served.watching(route, call, answer.fallback)
+            if watching:
+                served.offer_to(watching, row_lane(feeds, row, answer, index), call.sequence)
         names = served.output_names
         return BatchPrediction(dict(zip(names, outputs, strict=True)), tuple(predictions))
 
     async def apredict(self, inputs: Any, **options: Any) -> Prediction:
-        """Answer one call from a coroutine: as predict(), on a thread of the runner's."""
+        """Answer one call from a coroutine: as predict(), on a thread of the runner's.
+
+        A deadline counts from here, however long the call waits for a thread.
+        """
         import asyncio  # noqa: PLC0415 - a device app that never awaits need not pay 20 ms for it
 
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool("edgerun-async"), partial(self.predict, inputs, **options))
+        timed = options.get("deadline_s") is not None
+        pool = self._pool("edgerun-deadline" if timed else "edgerun-async")
+        answer = partial(self._predict_since, time.monotonic()) if timed else self.predict
+        try:
+            answered = asyncio.get_running_loop().run_in_executor(pool, partial(answer, inputs, **options))
+        except RuntimeError as error:  # close() came in between
+            raise ClosedError(CLOSED) from error
+        return await answered
 
     def shadows(self, timeout_s: float | None = None) -> list[ShadowResult]:
         """Wait until the shadow has nothing left to do, at most ``timeout_s``; return what is new, oldest first.
 
         At most the last 4096 results are kept for this; the counters of stats() miss none.
+
+        Args:
+            timeout_s: None waits as long as it takes; 0 does not wait.
+
+        Raises:
+            InputError: ``timeout_s`` is no such number.
+            ClosedError: the runner is closed.
         """
         served = self._serving()
         return [
@@ -295,13 +308,26 @@ class EdgeRunner:
                 self._pools[name] = ThreadPoolExecutor(LIMITS.workers_max, thread_name_prefix=name)
             return self._pools[name]
 
+    def _deadline_workers(self) -> Workers:
+        from edgerun.deadline import Workers  # noqa: PLC0415 - it brings concurrent.futures
+
+        with self._lock:
+            if self._served is None:
+                raise ClosedError(CLOSED)
+            if self._workers is None:
+                self._workers = Workers()
+            return self._workers
+
     def close(self) -> None:
         """Refuse further calls, let those under way end, and stop the shadow; what it has queued is dropped."""
         with self._lock:
             self._served = None
             pools, self._pools = self._pools, {}
+            workers, self._workers = self._workers, None
         for pool in pools.values():
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=True)  # what it has queued finds the runner closed
+        if workers is not None:
+            workers.close()
         self._finalizer()
 
     def __enter__(self) -> Self:

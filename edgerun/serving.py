@@ -6,10 +6,13 @@ swap loses no call, and an old snapshot lives until its last call has ended.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy import ndarray
 
 from edgerun._core.runtime import Array, Lane, Model, Value
 from edgerun.bundle import Bundle, open_sessions
@@ -18,7 +21,7 @@ from edgerun.guard import Breaker, BreakerPolicy
 from edgerun.prediction import Prediction
 from edgerun.routing import Decide, Meta, Route, compile_graph, event_id, follow, in_share
 from edgerun.session import Outcome, Session
-from edgerun.shadow import Comparison, Shadow, ShadowCounts
+from edgerun.shadow import Comparison, Shadow, ShadowCounts, check_timeout
 from edgerun.split import key_bytes
 
 if TYPE_CHECKING:
@@ -54,9 +57,21 @@ def make_prediction(
     return _fill(prediction, route, call, answer.model, answer.fallback, answer.latency_ns)
 
 
+def last_answer(session: Session, outcome: Outcome, fallback: str | None) -> Answer:
+    """Return a run's answer, where nobody is left to stand in for it.
+
+    Raises:
+        ModelError: the run failed.
+    """
+    if outcome.outputs is None:
+        raise ModelError(outcome.reason)
+    return Answer(outcome.outputs, session.name, fallback, outcome.latency_ns, outcome.lane)
+
+
 def make_fallback(route: Route, call: Call, outputs: Mapping[str, Value], waited_s: float) -> Prediction:
     """Return the caller's own outputs, for a call that found no answer by its deadline."""
-    return _fill(Prediction(outputs), route, call, None, "deadline", int(waited_s * 1e9))
+    copies = {name: value.copy() if isinstance(value, ndarray) else value for name, value in outputs.items()}
+    return _fill(Prediction(copies), route, call, None, "deadline", int(waited_s * 1e9))
 
 
 def _fill(
@@ -85,6 +100,11 @@ class Serving:
         for session in self.sessions.values():
             session.breaker = Breaker(policy)
         self._trial_slots = {name: len(self.watches) + i for i, name in enumerate(self.sessions)}
+        self._shapes_are_declared = all(
+            port.dims is not None and all(isinstance(size, int) for size in port.dims[1:])
+            for port in self.signature.outputs
+        )
+        """But for the first axis, which is the batch's: then an output of a wrong shape differs from the control's."""
         self._unsampled = {  # the slots of routes whose watches all take every call
             id(route): tuple(watch.slot for watch in route.watches)
             for route in self.routes
@@ -115,46 +135,38 @@ class Serving:
             ModelError: the model failed and there is no control, or the control failed too.
         """
         session = self.sessions[route.model]
-        if route.control is None:
-            return self._last_answer(session, session.run(feeds, check=False), None)
+        control = self.control_of(route, call)
+        if control is None:
+            return last_answer(session, session.run(feeds, check=False), None)
         if session.breaker.is_open:
-            return self.answer_by_control(route, feeds, call, "breaker_open", f"model {route.model!r}: breaker open")
+            reason = f"model {route.model!r}: its breaker is open"
+            return self._answer_by_control(route, control, feeds, call, "breaker_open", reason)
         outcome = session.run(feeds, check=True)
         if outcome.problem is not None:
             session.breaker.record_failure()
-            return self.answer_by_control(route, feeds, call, outcome.problem, outcome.reason)
+            return self._answer_by_control(route, control, feeds, call, outcome.problem, outcome.reason)
         session.breaker.record_success()
-        assert outcome.outputs is not None  # there was no problem
-        return Answer(outcome.outputs, session.name, None, outcome.latency_ns, outcome.lane)
+        return last_answer(session, outcome, None)
 
-    def answer_by_control(
-        self, route: Route, feeds: tuple[Array, ...], call: Call, problem: str, reason: str
+    def _answer_by_control(
+        self, route: Route, control: Route, feeds: tuple[Array, ...], call: Call, problem: str, reason: str
     ) -> Answer:
-        """Let the control of a route answer, and offer the failed model a trial in the shadow when one is due."""
+        """Let the control answer as if the call had been its own: it may have a control too."""
         self.count_fallback(route.model, problem)
-        control = self.control_of(route, call)
-        if control is None:
-            raise ModelError(reason)
-        session = self.sessions[control.model]
         try:
-            answer = self._last_answer(session, session.run(feeds, check=False), problem)
+            return self.answer(control, feeds, call)._replace(fallback=problem)
         except ModelError as error:
             raise ModelError(f"{error}; it stood in for a failure: {reason}") from error
-        if problem == "breaker_open":
-            self._offer_trial(route.model, answer.lane, call.sequence)
-        return answer
-
-    def _last_answer(self, session: Session, outcome: Outcome, fallback: str | None) -> Answer:
-        if outcome.outputs is None:
-            raise ModelError(outcome.reason)
-        return Answer(outcome.outputs, session.name, fallback, outcome.latency_ns, outcome.lane)
 
     def control_of(self, route: Route, call: Call) -> Route | None:
-        """Return the route to the control of a route; None where the control is the same model."""
-        if route.control is None:
-            return None
-        control = follow(route.control, call.key, call.meta, call.epoch, call.sequence)
-        return None if control.model == route.model else control
+        """Return the route to the nearest control that is another model; None where there is none."""
+        control = route.control
+        while control is not None:
+            found = follow(control, call.key, call.meta, call.epoch, call.sequence)
+            if found.model != route.model:
+                return found
+            control = found.control
+        return None
 
     def count_fallback(self, model: str, problem: str) -> None:
         """Count that a model did not serve, and why."""
@@ -181,26 +193,40 @@ class Serving:
 
     def offer(self, route: Route, lane: Lane, key: Any, meta: Meta | None, epoch: str, sequence: int) -> None:
         """Offer a call that was answered to the watches of its route, those that its key samples. Never waits."""
+        slots = self._sampled(route, key, meta, epoch, sequence)
+        if slots:
+            self.offer_to(slots, lane, sequence)
+
+    def watching(self, route: Route, call: Call, fallback: str | None) -> tuple[int, ...]:
+        """Return who watches an answer: what its key samples, and a due trial of a model whose breaker is open."""
+        slots = self._sampled(route, *call)
+        if fallback == "breaker_open" and self._trial_is_due(route.model):
+            return (*slots, self._trial_slots[route.model])
+        return slots
+
+    def offer_to(self, slots: tuple[int, ...], lane: Lane, sequence: int) -> None:
+        """Offer a lane to watches by their slots, to all at once: strings and maps move out of it."""
+        shadow = self._shadow or self.shadow()
+        shadow.offer(lane.handle, sequence, slots)
+
+    def _sampled(self, route: Route, key: Any, meta: Meta | None, epoch: str, sequence: int) -> tuple[int, ...]:
         slots = self._unsampled.get(id(route))
         if slots is None:
             raw = self._shadow_key(key, meta, epoch, sequence)
             slots = tuple([w.slot for w in route.watches if w.sample is None or in_share(w.sample, raw)])
-        if slots:
-            self._offer_slots(slots, lane, sequence)
+        return slots
 
     def _shadow_key(self, key: Any, meta: Meta | None, epoch: str, sequence: int) -> bytes:
-        for field in self.bundle.graph.split_keys if key is None and meta is not None else ():
-            key = meta.get(field) if key is None and meta is not None else key
+        """Return the call's unit as a split of the graph would have it: a meta field first, else the key."""
+        for field in self.bundle.graph.split_keys if meta is not None else ():
+            value = meta.get(field) if meta is not None else None
+            if value is not None:
+                return key_bytes(value)
         return event_id(epoch, sequence).encode() if key is None else key_bytes(key)
 
-    def _offer_slots(self, slots: tuple[int, ...], lane: Lane, sequence: int) -> None:
-        shadow = self._shadow or self.shadow()
-        shadow.offer(lane.handle, sequence, slots)
-
-    def _offer_trial(self, model: str, lane: Lane, sequence: int) -> None:
+    def _trial_is_due(self, model: str) -> bool:
         self.collect()
-        if self.sessions[model].breaker.claim_trial():
-            self._offer_slots((self._trial_slots[model],), lane, sequence)
+        return self.sessions[model].breaker.claim_trial()
 
     def collect(self) -> None:
         """Fetch the shadow's results: trials go to their breakers, the rest waits for shadow_results()."""
@@ -210,12 +236,18 @@ class Serving:
         models = {slot: model for model, slot in self._trial_slots.items()}
         for result in shadow.results():
             if result.slot in models:
-                self.sessions[models[result.slot]].breaker.record_trial(good=not (result.failed or result.nonfinite))
+                self.sessions[models[result.slot]].breaker.record_trial(good=self._is_good_trial(result))
             else:
                 self._results.append(result)
 
+    def _is_good_trial(self, result: Comparison) -> bool:
+        """Judge a trial as a served run: it raised nothing, is finite, and has the shape where that is declared."""
+        comparable = result.max_abs_diff < math.inf or not self._shapes_are_declared
+        return comparable and not result.failed and not result.nonfinite
+
     def shadow_results(self, timeout_s: float | None) -> list[Comparison]:
         """Wait until the shadow is idle, at most ``timeout_s``; return the results since the last call."""
+        check_timeout(timeout_s)
         if self._shadow is not None:
             self._shadow.wait(timeout_s)
         self.collect()
@@ -231,6 +263,12 @@ class Serving:
 
     def after_fork(self) -> None:
         """Forget locks and threads that stayed in the parent process; models and lanes are this process's own copy."""
+        if self._shadow is not None:
+            self._shadow.disown()
+        for session in self.sessions.values():
+            session.breaker.after_fork()
+            if self.threads > 1:
+                session.model.disown()
         self._reset()
 
     def close(self) -> None:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core import runtime as core
+from edgerun._shown import shown
+from edgerun.errors import InputError
 from edgerun.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgerun._core.runtime import Model
+
+
+_WAIT_AT_ONCE_S = 0.1
+
+
+def check_timeout(timeout_s: float | None) -> None:
+    """Raise InputError unless a time to wait is None or a number of seconds, 0 or more."""
+    if timeout_s is None:
+        return
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not timeout_s >= 0:
+        raise InputError(f"timeout_s must be a number of seconds, 0 or more, or None, got {shown(timeout_s)}")
 
 
 class Comparison(NamedTuple):
@@ -87,8 +102,14 @@ class Shadow:
         core.shadow_offer(self._queue, lane, sequence, watches, len(slots))
 
     def wait(self, timeout_s: float | None) -> bool:
-        """Wait until all offered calls are done; False if the time ran out."""
-        return core.shadow_wait(self._queue, timeout_s)
+        """Wait until all offered calls are done; False if the time ran out. Ctrl-C is heard meanwhile."""
+        until = math.inf if timeout_s is None else time.monotonic() + min(timeout_s, threading.TIMEOUT_MAX)
+        while True:
+            left_s = until - time.monotonic()
+            if core.shadow_wait(self._queue, min(left_s, _WAIT_AT_ONCE_S)):
+                return True
+            if left_s <= _WAIT_AT_ONCE_S:
+                return False
 
     def results(self) -> list[Comparison]:
         """Return the results since the last call, oldest first."""
@@ -100,6 +121,10 @@ class Shadow:
     def counts(self, slot: int) -> ShadowCounts:
         """Return what became of the calls offered to one watch."""
         return ShadowCounts(*core.shadow_counts(self._queue, slot))
+
+    def disown(self) -> None:
+        """Leave a parent's shadow alone, in a forked child: its thread is not here, and it cannot be freed."""
+        core.disown_shadow(self._queue)
 
     def close(self) -> None:
         """Drop what is queued, and return when the worker has ended its current run."""

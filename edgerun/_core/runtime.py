@@ -91,6 +91,8 @@ def runtime() -> Any:
         ModelError: the library is missing, too old or refuses to start.
     """
     global _runtime  # noqa: PLW0603 - one environment a process is onnxruntime's own rule
+    if _runtime is not None:  # no lock for every value: a fork while another thread holds it would never end
+        return _runtime
     with _runtime_lock:
         if _runtime is None:
             out, why = ffi.new("er_runtime **"), ffi.new("er_message *")
@@ -176,6 +178,10 @@ class Model:
         order_in = [[p.name for p in self.inputs].index(name) for name in inputs]
         order_out = [[p.name for p in self.outputs].index(name) for name in outputs]
         check(lib.er_model_arrange(self.handle, order_in or ffi.NULL, order_out or ffi.NULL))
+
+    def disown(self) -> None:
+        """Never free the session: in a forked child, one with threads would wait for those of its parent."""
+        ffi.gc(self.handle, None)
 
     def counts(self) -> ModelCounts:
         """Return what the model has done since it was opened."""
@@ -299,6 +305,11 @@ def new_shadow(capacity: int, bytes_max: int, slots: int) -> Any:
     out = ffi.new("er_shadow **")
     check(lib.er_shadow_new(runtime(), capacity, bytes_max, slots, out))
     return ffi.gc(out[0], lib.er_shadow_free)
+
+
+def disown_shadow(shadow: Any) -> None:
+    """Never free a shadow queue: in a forked child, its mutex and conditions may be held by threads of the parent."""
+    ffi.gc(shadow, None)
 
 
 def new_watch(model: Model, slot: int, tolerance: float) -> Any:

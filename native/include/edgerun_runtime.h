@@ -139,7 +139,7 @@ int er_lane_stop(er_lane *lane);
 
 typedef struct er_shadow er_shadow;
 
-#define ER_WATCHES_MAX 16 /* models that watch one call */
+#define ER_WATCHES_MAX 17 /* models that run on one call: 16 that watch it, and one on trial */
 
 typedef struct er_watch {
     er_model *model; /* the caller keeps it alive until its jobs are done */

@@ -175,7 +175,8 @@ size_t er_lane_bytes(const er_lane *lane) {
 }
 
 static int same_tensor(const er_value_info *a, const er_value_info *b) {
-    return a->kind == ER_KIND_TENSOR && b->kind == ER_KIND_TENSOR && a->type == b->type && a->rank == b->rank &&
+    return a->kind == ER_KIND_TENSOR && b->kind == ER_KIND_TENSOR && a->type == b->type &&
+           er_type_bytes(a->type) > 0 && a->rank == b->rank &&
            memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
 }
 

@@ -31,7 +31,7 @@ int er_lane_describe(er_lane *lane);
 /* Bytes of all numeric tensors of a described lane. */
 size_t er_lane_bytes(const er_lane *lane);
 
-/* 1 if copy holds tensors of the same types and shapes as the prepared lane. */
+/* 1 if copy holds numeric tensors of the same types and shapes as the prepared lane. */
 int er_lane_same_shape(const er_lane *lane, const er_lane *copy);
 
 /* Copy all tensor data between two lanes of the same shape. */

@@ -171,13 +171,12 @@ int er_shadow_offer(er_shadow *shadow, er_lane *lane, uint64_t sequence, const e
         }
         job.watches[i] = watches[i];
     }
+    for (size_t i = 0; i < n_watches; i++) { /* first, so that no reader ever sees more done than offered */
+        atomic_fetch_add(&shadow->counters[watches[i].slot].offered, 1);
+    }
     int code = admit(shadow, lane, &job);
-    for (size_t i = 0; i < n_watches; i++) {
-        struct er_shadow_counters *counters = &shadow->counters[watches[i].slot];
-        atomic_fetch_add_explicit(&counters->offered, 1, memory_order_relaxed);
-        if (code != ER_OK) {
-            atomic_fetch_add_explicit(drop_counter(counters, code), 1, memory_order_relaxed);
-        }
+    for (size_t i = 0; code != ER_OK && i < n_watches; i++) {
+        atomic_fetch_add(drop_counter(&shadow->counters[watches[i].slot], code), 1);
     }
     return code;
 }

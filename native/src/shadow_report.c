@@ -53,8 +53,7 @@ int er_shadow_count(er_shadow *shadow, size_t slot, er_shadow_counts *out) {
         return ER_EINVAL;
     }
     struct er_shadow_counters *counters = &shadow->counters[slot];
-#define ER_COUNT(name) out->name = atomic_load_explicit(&counters->name, memory_order_relaxed)
-    ER_COUNT(offered);
+#define ER_COUNT(name) out->name = atomic_load(&counters->name)
     ER_COUNT(done);
     ER_COUNT(disagreed);
     ER_COUNT(failed);
@@ -63,6 +62,7 @@ int er_shadow_count(er_shadow *shadow, size_t slot, er_shadow_counts *out) {
     ER_COUNT(dropped_bytes);
     ER_COUNT(dropped_closed);
     ER_COUNT(results_lost);
+    ER_COUNT(offered); /* last: whatever was done or dropped was offered before */
 #undef ER_COUNT
     return ER_OK;
 }

@@ -7,7 +7,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 from support.serve import open_bundle
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgerun import EdgeRunner
-
-settings.register_profile("noisy machine", deadline=None)
-settings.load_profile("noisy machine")
 
 
 @contextmanager
