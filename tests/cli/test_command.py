@@ -11,6 +11,7 @@ import click
 import pytest
 
 from edgerun.cli import main
+from support import models
 
 COMMANDS = [("demo",), ("predict",), ("show",), ("split",), ("split", "explain")]
 
@@ -55,6 +56,19 @@ def test_ctrl_c_ends_with_one_line_and_130(environment, toy):
         process.stdin.write('{"inputs": [[1, 2]]}\n')
         process.stdin.flush()
         assert process.stdout.readline()  # it serves, and waits for the next line
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read().strip() == "edgerun: interrupted"
+
+
+def test_ctrl_c_stops_a_run_that_has_a_deadline(environment, make_bundle):
+    line = ["edgerun", "predict", str(make_bundle(stalls=models.stalls(steps=10**7))), "--input", "-"]
+    options = ["--format", "jsonl", "--deadline-s", "10000"]  # it would stall for hours
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(line + options, env=environment, text=True, **pipes) as process:
+        process.stdin.write('{"inputs": [[1, 2]]}\n{"inputs": [[-1, 2]]}\n')
+        process.stdin.flush()
+        assert process.stdout.readline()  # the first call is answered, and the second one stalls
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read().strip() == "edgerun: interrupted"
