@@ -15,15 +15,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from edgerun._core.runtime import Model
+from edgerun._shown import shown
 from edgerun.errors import BundleError, GraphError
-from edgerun.golden import Golden, check_golden, complete, parse_golden
-from edgerun.graph import Graph, check_signatures, node_to_dict, parse_graph
+from edgerun.golden import Golden, parse_golden
+from edgerun.graph import Graph, check_signatures, parse_graph
 from edgerun.limits import LIMITS
 from edgerun.session import Session
 from edgerun.signature import Signature
@@ -58,7 +58,7 @@ def read(folder: str | os.PathLike[str]) -> Bundle:
         GraphError: the routing graph is wrong.
     """
     path = Path(folder)
-    document = _read_json(path / "bundle.json")
+    document = read_json(path / "bundle.json")
     if not isinstance(document, dict):
         raise BundleError(f"{path / 'bundle.json'} must hold one JSON object")
     return _parse(path, document)
@@ -76,55 +76,34 @@ def write(
 ) -> Bundle:
     """Write a bundle folder, after proving that it serves.
 
-    Every model is loaded, the graph is checked against their signatures, and each golden example is run. The
-    ``bundle.json`` is put in place last, so that a folder that has one is whole.
+    Every model is copied and the copy loaded, the graph is checked against their signatures, and each golden example
+    is run. Only then does the new bundle take the place of a former one, by one rename: a write that fails or is
+    interrupted leaves the former as it was, and a folder that has a ``bundle.json`` is whole.
 
     Args:
         folder: a new or empty folder, or one that holds a bundle, which is replaced.
         name: of lower-case letters, digits, dots, hyphens and underscores; at most 64.
         version: likewise, with capitals and plus signs.
-        models: model name to the path of its ONNX file, which is copied.
+        models: model name to the path of its ONNX file, which is copied: to ``models/NAME.onnx``, or where the former
+            bundle has another file of that name, to ``models/NAME-SHA256.onnx``.
         nodes: node name to its fields; see docs/graph.md. May be empty when ``route`` is a model.
         route: the node or model where every request starts.
         golden: examples, each a mapping with "inputs", and optionally "outputs" (by model; by default what each
             model answers now) and "tolerance" (1e-5).
 
     Raises:
-        BundleError: a name, version or example is wrong, or the folder holds something else.
+        BundleError: a name, version or example is wrong, a file is missing or cannot be written, or the folder holds
+            something else.
         GraphError: the graph is wrong, or its models cannot stand in for each other.
         ModelError: a model cannot be loaded.
     """
-    import shutil  # noqa: PLC0415 - devices read bundles and never write them
+    from edgerun._bundle_write import write_folder  # noqa: PLC0415 - devices read bundles and never write them
 
-    target = Path(folder)
-    if target.exists() and any(target.iterdir()) and not (target / "bundle.json").is_file():
-        raise BundleError(f"{target} is not empty and holds no bundle; choose another folder")
+    target, paths = Path(folder), {model: Path(path) for model, path in models.items()}
     _check_text("name", name, _NAME)
     _check_text("version", version, _VERSION)
-    _check_models({model: str(path) for model, path in models.items()})
-    graph = parse_graph(name, nodes, route, models)
-    sessions = open_sessions({model: Path(path) for model, path in models.items()}, graph, threads=1)
-    examples = [complete(sessions, parse_golden(index, example)) for index, example in enumerate(golden or ())]
-    check_golden(sessions, examples)
-
-    (target / "models").mkdir(parents=True, exist_ok=True)
-    for model, source in models.items():
-        destination = target / "models" / f"{model}.onnx"
-        if not destination.exists() or not destination.samefile(source):
-            shutil.copyfile(source, destination)
-    document = {
-        "format": FORMAT,
-        "name": name,
-        "version": version,
-        "models": {model: f"models/{model}.onnx" for model in models},
-        "route": route,
-        "nodes": {node: node_to_dict(fields) for node, fields in graph.nodes.items()},
-        "golden": "golden.json" if examples else None,
-    }
-    if examples:
-        rows = [{"inputs": g.inputs, "outputs": g.outputs, "tolerance": g.tolerance} for g in examples]
-        _write_json(target / "golden.json", rows)
-    _write_json(target / "bundle.json", document)
+    _check_models({model: str(path) for model, path in paths.items()})
+    write_folder(target, name, version, parse_graph(name, nodes, route, models), paths, golden or ())
     return read(target)
 
 
@@ -138,52 +117,56 @@ def open_sessions(models: Mapping[str, Path], graph: Graph, *, threads: int) -> 
     """
     loaded: dict[str, Model] = {}
     for name, path in models.items():
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike Path.is_file(), it answers for every path
             raise BundleError(f"model {name!r}: {path} is missing")
         loaded[name] = Model(name, os.fspath(path), threads)
     signature = check_signatures(graph, {name: Signature.of(name, model) for name, model in loaded.items()})
     return {name: Session(name, model, signature) for name, model in loaded.items()}
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a bundle.
+
+    Raises:
+        BundleError: it is no regular file, cannot be read, is too large or not strictly JSON in UTF-8.
+    """
     try:
-        if path.stat().st_size > LIMITS.bundle_json_max_bytes:
-            raise BundleError(f"{path} is larger than {LIMITS.bundle_json_max_bytes} bytes")
-        return json.loads(path.read_bytes(), object_pairs_hook=_unique)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}; is {path.parent} a bundle folder?") from error
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise BundleError(f"{path} is no regular file; is {path.parent} a bundle folder?")
+        with open(path, "rb") as file:
+            content = file.read(LIMITS.bundle_json_max_bytes + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise BundleError(f"{path} cannot be read: {why}; is {path.parent} a bundle folder?") from error
+    if len(content) > LIMITS.bundle_json_max_bytes:
+        raise BundleError(f"{path} is larger than {LIMITS.bundle_json_max_bytes} bytes")
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not valid JSON: {error}") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)!r} stands twice in one object")
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"the name {shown(name)} stands twice in one object")
+        table[name] = value
     return table
 
 
-def _write_json(path: Path, document: Any) -> None:
-    scratch = path.with_name(path.name + ".new")
-    scratch.write_text(json.dumps(document, indent=1, allow_nan=False, default=_exact_number) + "\n")
-    scratch.replace(path)
-
-
-def _exact_number(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise BundleError(f"a {type(value).__name__} cannot stand in a bundle: {value!r}")
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
     source = folder / "bundle.json"
     found = document.get("format")
-    if found != FORMAT or isinstance(found, bool):
-        raise BundleError(f"{source}: format {found!r}; this edgerun reads format {FORMAT}")
+    if type(found) is not int or found != FORMAT:
+        raise BundleError(f"{source}: format {shown(found)}; this edgerun reads format {FORMAT}")
     for field in document:
         if field not in _FIELDS:
-            raise BundleError(f"{source}: unknown field {field!r}; known: {', '.join(_FIELDS)}")
+            raise BundleError(f"{source}: unknown field {shown(field)}; known: {', '.join(_FIELDS)}")
     for field in _FIELDS[:-1]:
         if field not in document:
             raise BundleError(f"{source}: the field {field!r} is missing")
@@ -204,7 +187,7 @@ def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
 def _check_text(field: str, value: Any, pattern: re.Pattern[str], source: Path | None = None) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         where = f"{source}: " if source else ""
-        raise BundleError(f"{where}{field!r} must match {pattern.pattern}, got {value!r}")
+        raise BundleError(f"{where}{field!r} must match {pattern.pattern}, got {shown(value)}")
     return value
 
 
@@ -221,13 +204,23 @@ def _check_models(models: Any, source: Path | None = None) -> dict[str, str]:
 
 def _inside(folder: Path, source: Path, path: Any) -> Path:
     """Return a path of the bundle, which must lie in its folder, behind no symbolic link that leads out."""
-    if not isinstance(path, str) or "\0" in path or not (folder / path).resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{source}: the path {path!r} leaves the bundle")
+    if not isinstance(path, str) or os.path.isabs(path):
+        raise BundleError(f"{source}: {path!r:.200} must be a path within the bundle")
+    try:
+        found = (folder / path).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a lone surrogate, a loop of links
+        raise BundleError(f"{source}: the path {path!r:.200} cannot be followed: {error}") from error
+    if not found.is_relative_to(folder.resolve()):
+        raise BundleError(f"{source}: the path {path!r:.200} leaves the bundle")
     return folder / path
 
 
 def _read_golden(folder: Path, source: Path, path: Any) -> tuple[Golden, ...]:
-    examples = _read_json(_inside(folder, source, path))
+    examples = read_json(_inside(folder, source, path))
     if not isinstance(examples, list):
         raise BundleError(f"{folder / path} must hold a list of examples")
-    return tuple(parse_golden(index, example) for index, example in enumerate(examples))
+    golden = tuple(parse_golden(index, example) for index, example in enumerate(examples))
+    for index, example in enumerate(golden):
+        if not example.outputs:
+            raise BundleError(f"{folder / path}: golden example {index} expects no output of any model")
+    return golden

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgerun._shown import shown
 from edgerun.errors import BundleError, InputError
 from edgerun.inputs import check_inputs
 from edgerun.session import Session, outputs_by_name
@@ -32,23 +35,45 @@ def parse_golden(index: int, example: Any) -> Golden:
     """Read an example from plain data.
 
     Raises:
-        BundleError: a field is missing, unknown or of a wrong type; the example's number is named.
+        BundleError: a field is missing, unknown, of a wrong type or not finite; the example's number is named.
     """
     where = f"golden example {index}"
     if not isinstance(example, Mapping) or "inputs" not in example:
         raise BundleError(f"{where} must be a table with 'inputs'")
     for field in example:
-        if field not in {"inputs", "outputs", "tolerance"}:
-            raise BundleError(f"{where}: unknown field {field!r}; known: inputs, outputs, tolerance")
+        if field not in Golden._fields:
+            raise BundleError(f"{where}: unknown field {shown(field)}; known: {', '.join(Golden._fields)}")
     inputs, outputs = example["inputs"], example.get("outputs", {})
     if not isinstance(inputs, Mapping) or not isinstance(outputs, Mapping):
         raise BundleError(f"{where}: 'inputs' and 'outputs' must be tables")
     if not all(isinstance(expected, Mapping) for expected in outputs.values()):
         raise BundleError(f"{where}: 'outputs' must map a model to a table of its outputs")
     tolerance = example.get("tolerance", DEFAULT_TOLERANCE)
-    if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not 0 <= tolerance < float("inf"):
-        raise BundleError(f"{where}: 'tolerance' must be a finite number, 0 or more, got {tolerance!r}")
-    return Golden(plain(inputs), plain(outputs), float(tolerance))
+    is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not is_number or not 0 <= tolerance <= sys.float_info.max:
+        raise BundleError(f"{where}: 'tolerance' must be a finite number, 0 or more, got {shown(tolerance)}")
+    try:
+        golden = Golden(plain(inputs), plain(outputs), float(tolerance))
+        _check_finite(f"{where}: input", golden.inputs)
+        for model, expected in golden.outputs.items():
+            _check_finite(f"{where}: model {model!r}, output", expected)
+    except RecursionError as error:
+        raise BundleError(f"{where} is nested too deeply") from error
+    return golden
+
+
+def _check_finite(where: str, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if not _is_finite(value):
+            raise BundleError(f"{where} {name!r} holds NaN or an infinity, which JSON cannot")
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_is_finite(item) for item in value.values())
+    return not isinstance(value, list) or all(_is_finite(item) for item in value)
 
 
 def check_golden(sessions: Mapping[str, Session], golden: Iterable[Golden]) -> None:
@@ -84,15 +109,16 @@ def _answer(session: Session, index: int, example: Golden) -> Mapping[str, Any]:
     return outputs_by_name(session, outcome.outputs)
 
 
-def complete(sessions: Mapping[str, Session], example: Golden) -> Golden:
-    """Fill in what the models answer now where an example expects nothing yet."""
+def complete(sessions: Mapping[str, Session], index: int, example: Golden) -> Golden:
+    """Fill in what the models answer now where an example expects nothing yet.
+
+    Raises:
+        BundleError: an input does not fit, a run fails, or an answer is not finite; the example's number is named.
+    """
     if example.outputs:
         return example
-    outputs = {
-        model: {name: plain(value) for name, value in _answer(session, 0, example).items()}
-        for model, session in sessions.items()
-    }
-    return Golden(example.inputs, outputs, example.tolerance)
+    outputs = {model: _answer(session, index, example) for model, session in sessions.items()}
+    return parse_golden(index, {**example._asdict(), "outputs": outputs})
 
 
 def plain(value: Any) -> Any:
@@ -107,14 +133,8 @@ def plain(value: Any) -> Any:
 
 
 def _agrees(found: Any, expected: Any, tolerance: float) -> bool:
-    if isinstance(found, np.ndarray) and found.dtype.kind == "f":
-        try:
-            wanted = np.asarray(expected, dtype=np.float64)
-        except (ValueError, TypeError):
-            return False
-        return wanted.shape == found.shape and np.allclose(
-            found.astype(np.float64), wanted, rtol=tolerance, atol=tolerance, equal_nan=True
-        )
+    if isinstance(found, float) or (isinstance(found, np.ndarray) and found.dtype.kind == "f"):
+        return _is_close(np.asarray(found, np.float64), expected, tolerance)
     found = plain(found)
     if isinstance(found, dict):
         return (
@@ -128,9 +148,18 @@ def _agrees(found: Any, expected: Any, tolerance: float) -> bool:
             and len(found) == len(expected)
             and all(_agrees(a, b, tolerance) for a, b in zip(found, expected, strict=True))
         )
-    if isinstance(found, float):
-        return isinstance(expected, int | float) and abs(found - expected) <= tolerance * max(1.0, abs(expected))
     return bool(found == expected)
+
+
+def _is_close(found: np.ndarray[Any, np.dtype[np.float64]], expected: Any, tolerance: float) -> bool:
+    try:
+        wanted = np.asarray(expected)
+    except ValueError:  # ragged
+        return False
+    if found.size == 0 or wanted.dtype.kind not in "iuf":
+        return bool(found.tolist() == expected)
+    with np.errstate(over="ignore"):  # a tolerance may be as large as a float can be
+        return wanted.shape == found.shape and np.allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
 def _short(value: Any) -> str:

@@ -104,20 +104,31 @@ def _convert_numbers(port: Port, dtype: np.dtype[Any], given: Any, array: Array)
     """Give Python numbers the input's dtype: whole ones fit floats, others fit their own kind alone."""
     if not array.size:
         return np.empty(array.shape, dtype)
-    kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]
-    if array.dtype.kind not in kinds:
+    kind = array.dtype.kind
+    if kind == "O" or (kind == "f" and dtype.kind in "iu"):  # integers that fit no one type of numpy's end up there
+        objects = np.asarray(given, dtype=object)
+        if all(type(number) is int for number in objects.ravel()):
+            array, kind = objects, "i"
+    if kind not in {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]:
         raise _wrong(port, f"{_element_name(array)} in a {type(given).__name__}")
-    with np.errstate(over="ignore"):
-        converted = array.astype(dtype)
-    if not _fits(array, converted):
-        raise _wrong(port, f"a number outside {dtype}: {array.min()} to {array.max()}")
+    converted = _converted(array, dtype)
+    if converted is None:
+        numbers = array.ravel().tolist()
+        raise _wrong(port, f"a number outside {dtype}: {shown(min(numbers))} to {shown(max(numbers))}")
     return converted
 
 
-def _fits(array: Array, converted: Array) -> bool:
-    if converted.dtype.kind == "f":
-        return bool(np.array_equal(np.isfinite(array), np.isfinite(converted)))
-    return converted.dtype.kind == "b" or bool(np.array_equal(array, converted))
+def _converted(array: Array, dtype: np.dtype[Any]) -> Array | None:
+    """Return numbers in another dtype; None where one does not fit it: a finite one must not become infinite."""
+    try:
+        with np.errstate(over="ignore"):
+            converted = array.astype(dtype)
+    except OverflowError:  # of Python's integers
+        return None
+    if dtype.kind == "f":
+        finite = np.isfinite(array) if array.dtype.kind == "f" else True
+        return converted if np.all(np.isfinite(converted) == finite) else None
+    return converted if np.array_equal(array, converted) else None
 
 
 def _element_name(array: Array) -> str:
@@ -131,8 +142,7 @@ def _element_name(array: Array) -> str:
     }
     if array.dtype.kind != "O":
         return names.get(array.dtype.kind, f"{array.dtype} elements")
-    types = {type(element).__name__ for element in array.ravel()}
-    return "integers of more than 64 bits" if types == {"int"} else f"elements of type {', '.join(sorted(types))}"
+    return f"elements of type {', '.join(sorted({type(element).__name__ for element in array.ravel()}))}"
 
 
 def _check_texts(port: Port, given: Array) -> Array:

@@ -151,7 +151,7 @@ class Model:
             threads: for one run, the calling thread included; none of them spins.
 
         Raises:
-            ModelError: onnxruntime refuses the file.
+            ModelError: onnxruntime refuses the file, or a name in it is no text.
         """
         out, why = ffi.new("er_model **"), ffi.new("er_message *")
         try:
@@ -159,8 +159,12 @@ class Model:
         except ModelError as error:
             raise ModelError(f"model {name!r}: {path} cannot be loaded: {error}") from error
         self.handle = ffi.gc(out[0], lib.er_model_free)
-        self.inputs = tuple(self._port(lib.er_model_input, i) for i in range(lib.er_model_input_count(self.handle)))
-        self.outputs = tuple(self._port(lib.er_model_output, i) for i in range(lib.er_model_output_count(self.handle)))
+        inputs, outputs = lib.er_model_input_count(self.handle), lib.er_model_output_count(self.handle)
+        try:
+            self.inputs = tuple(self._port(lib.er_model_input, i) for i in range(inputs))
+            self.outputs = tuple(self._port(lib.er_model_output, i) for i in range(outputs))
+        except UnicodeDecodeError as error:
+            raise ModelError(f"model {name!r}: {path} has an input or output whose name is no UTF-8") from error
 
     def _port(self, read: Any, index: int) -> Port:
         port = ffi.new("er_port *")
