@@ -127,7 +127,7 @@ class Shadow:
         core.disown_shadow(self._queue)
 
     def close(self) -> None:
-        """Drop what is queued, and return when the worker has ended its current run."""
+        """Drop what is queued, stop the run under way, and return when the worker has ended."""
         core.shadow_close(self._queue)
         self._thread.join()
 
