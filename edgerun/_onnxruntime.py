@@ -1,8 +1,7 @@
 """Find onnxruntime's shared library and see to it that it stays silent. Its Python module is never imported.
 
-The wheel of onnxruntime ships the library beside its Python module. Loading it directly costs 2 ms and 4 MB where
-importing the module costs 30 ms and 18 MB, and a run through its C API costs less than half; see
-docs/decisions/0001-onnxruntime-c-api.md.
+The wheel of onnxruntime ships the library beside its Python module. A run through its C API costs less than half of one
+through the module, and loading it costs less too; see docs/decisions/0001-onnxruntime-c-api.md.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def write(
         name: of lower-case letters, digits, dots, hyphens and underscores; at most 64.
         version: likewise, with capitals and plus signs.
         models: model name to the path of its ONNX file, which is copied.
-        nodes: node name to its fields; see DESIGN's routing graph. May be empty when ``route`` is a model.
+        nodes: node name to its fields; see docs/graph.md. May be empty when ``route`` is a model.
         route: the node or model where every request starts.
         golden: examples, each a mapping with "inputs", and optionally "outputs" (by model; by default what each
             model answers now) and "tolerance" (1e-5).

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgerun._core.runtime import STRING, Array, Port
+from edgerun._shown import shown
 from edgerun.errors import InputError
+from edgerun.limits import LIMITS
 
 if TYPE_CHECKING:
     from edgerun.signature import Signature
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 def check_cast(cast: str | None) -> None:
     """Raise InputError unless ``cast`` is None or "safe"."""
-    if cast not in {None, "safe"}:
-        raise InputError(f'cast must be None or "safe", got {cast!r}')
+    if cast is not None and cast != "safe":
+        raise InputError(f'cast must be None or "safe", got {shown(cast)}')
 
 
 def check_inputs(signature: Signature, inputs: Any, cast: str | None) -> tuple[Array, ...]:
@@ -28,7 +30,8 @@ def check_inputs(signature: Signature, inputs: Any, cast: str | None) -> tuple[A
         inputs: a mapping of input name to array or nested list, or the array or list itself where there is one
             input.
         cast: "safe" lets numpy's safe casts happen (int32 to float64, never float64 to float32); None lets none.
-            Python numbers in lists have no dtype of their own and become the input's, where they fit it.
+            Python numbers and lists have no dtype of their own and become the input's, where they fit it: whole
+            numbers any number's, floats a float's, truth values bool.
 
     Raises:
         InputError: a name, rank, fixed dimension or dtype is wrong; it names the input, what was expected and
@@ -52,51 +55,69 @@ def _names(ports: tuple[Port, ...]) -> str:
     return ", ".join(repr(port.name) for port in ports) or "no inputs"
 
 
+_PLAIN = (list, tuple, range, str, int, float)
+"""What holds Python values, which have no dtype of their own. Everything else answers for its dtype."""
+
+
 def _check_input(port: Port, given: Any, cast: str | None) -> Array:
     assert port.dtype is not None  # a tensor's, by Signature.of
-    if isinstance(given, np.ndarray):
-        array = _check_array(port, port.dtype, given, cast)
+    array = _as_array(port, given)
+    if port.dtype == STRING:
+        array = _check_texts(port, array)
+    elif isinstance(given, _PLAIN) and not isinstance(given, np.generic):
+        array = _convert_numbers(port, port.dtype, given, array)
     else:
-        array = _convert_list(port, port.dtype, given)
+        array = _check_array(port, port.dtype, array, cast)
     _check_shape(port, array.shape)
-    return np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray makes a 0-d array 1-d
+    array = np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray makes a 0-d array 1-d
+    return array if array.flags.aligned else array.copy()
 
 
 def _wrong(port: Port, got: str) -> InputError:
     return InputError(f"input {port.name!r}: expected {str(port).partition(': ')[2]}, got {got}")
 
 
-def _check_array(port: Port, dtype: np.dtype[Any], given: Array, cast: str | None) -> Array:
-    if dtype == STRING:
-        return _check_texts(port, given)
-    if given.dtype == dtype:
-        return given.astype(dtype, copy=False)  # to native byte order
-    if cast == "safe" and np.can_cast(given.dtype, dtype, "safe"):
-        return given.astype(dtype)
-    hint = "" if cast else ' (cast="safe" allows casts that lose nothing)'
-    raise _wrong(port, f"dtype {given.dtype}{hint}")
-
-
-def _convert_list(port: Port, dtype: np.dtype[Any], given: Any) -> Array:
+def _as_array(port: Port, given: Any) -> Array:
+    if isinstance(given, np.ndarray):
+        if np.any(getattr(given, "mask", False)):
+            raise _wrong(port, "a masked array with missing values; fill them first")
+        return np.asarray(given)
     try:
-        array = np.array(given, dtype=object if dtype == STRING else None)
-    except (ValueError, TypeError, OverflowError) as error:
+        array = np.asarray(given, dtype=object if port.dtype == STRING else None)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:  # what __array__ of others raises, too
         raise _wrong(port, f"a {type(given).__name__} that is no array: {error}") from error
-    if dtype == STRING:
-        return _check_texts(port, array)
-    if isinstance(given, np.generic) or hasattr(given, "__array__"):
-        return _check_array(port, dtype, array, None)
-    allowed = {"b": "b", "i": "iuf", "u": "iuf", "f": "f"}.get(array.dtype.kind, "")
-    if array.size and dtype.kind not in allowed:
+    if array.dtype == object and array.ndim == 0 and not isinstance(given, str | int):
+        raise _wrong(port, f"a {type(given).__name__}")
+    return array
+
+
+def _check_array(port: Port, dtype: np.dtype[Any], given: Array, cast: str | None) -> Array:
+    if np.can_cast(given.dtype, dtype, "equiv"):  # the same but for the byte order
+        return given.astype(dtype, copy=False)
+    castable = np.can_cast(given.dtype, dtype, "safe")
+    if cast == "safe" and castable:
+        return given.astype(dtype)
+    raise _wrong(port, f"dtype {given.dtype}" + (' (cast="safe" would convert it)' if castable else ""))
+
+
+def _convert_numbers(port: Port, dtype: np.dtype[Any], given: Any, array: Array) -> Array:
+    """Give Python numbers the input's dtype: whole ones fit floats, others fit their own kind alone."""
+    if not array.size:
+        return np.empty(array.shape, dtype)
+    kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}[dtype.kind]
+    if array.dtype.kind not in kinds:
         raise _wrong(port, f"{_element_name(array)} in a {type(given).__name__}")
-    if array.size and dtype.kind in "iu" and not _fits(array, dtype):
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if not _fits(array, converted):
         raise _wrong(port, f"a number outside {dtype}: {array.min()} to {array.max()}")
-    return array.astype(dtype)
+    return converted
 
 
-def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
-    bounds = np.iinfo(dtype)
-    return bool(int(array.min()) >= bounds.min and int(array.max()) <= bounds.max)
+def _fits(array: Array, converted: Array) -> bool:
+    if converted.dtype.kind == "f":
+        return bool(np.array_equal(np.isfinite(array), np.isfinite(converted)))
+    return converted.dtype.kind == "b" or bool(np.array_equal(array, converted))
 
 
 def _element_name(array: Array) -> str:
@@ -108,26 +129,34 @@ def _element_name(array: Array) -> str:
         "c": "complex numbers",
         "U": "strings",
     }
-    return names.get(array.dtype.kind, f"objects of {array.dtype}")
+    if array.dtype.kind != "O":
+        return names.get(array.dtype.kind, f"{array.dtype} elements")
+    types = {type(element).__name__ for element in array.ravel()}
+    return "integers of more than 64 bits" if types == {"int"} else f"elements of type {', '.join(sorted(types))}"
 
 
 def _check_texts(port: Port, given: Array) -> Array:
     array = given.astype(object) if given.dtype.kind in "UT" else given
     if array.dtype != STRING:
         raise _wrong(port, f"dtype {given.dtype}")
-    for text in array.ravel():
-        if not isinstance(text, str):
-            raise _wrong(port, f"an element of type {type(text).__name__}")
-        if "\0" in text:
-            raise _wrong(port, "a string with a NUL character, which onnxruntime would cut short")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise _wrong(port, f"a string that is not valid Unicode: {error.reason}") from error
-    return array
+    return np.array([_check_text(port, text) for text in array.ravel()], dtype=object).reshape(array.shape)
+
+
+def _check_text(port: Port, text: Any) -> str:
+    if not isinstance(text, str):
+        raise _wrong(port, f"an element of type {type(text).__name__}")
+    if "\0" in text:
+        raise _wrong(port, "a string with a NUL character, which onnxruntime would cut short")
+    try:
+        str.encode(text)
+    except UnicodeEncodeError as error:
+        raise _wrong(port, f"a string that is not valid Unicode: {error.reason}") from error
+    return str.__str__(text)  # an enum that is a str is the text it holds, whatever it prints
 
 
 def _check_shape(port: Port, shape: tuple[int, ...]) -> None:
+    if len(shape) > LIMITS.rank_max:
+        raise _wrong(port, f"rank {len(shape)}, which is more than {LIMITS.rank_max}")
     if port.dims is None:
         return
     if len(shape) != len(port.dims):

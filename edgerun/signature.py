@@ -21,19 +21,22 @@ class Signature(NamedTuple):
         """Return a model's signature.
 
         Raises:
-            ModelError: an input is not a tensor, or a tensor's element type is one that numpy lacks.
+            ModelError: there is no output, an input is not a tensor, an output is of a kind that edgerun cannot
+                read, or a tensor's element type is one that numpy lacks.
         """
+        if not model.outputs:
+            raise ModelError(f"model {name!r} has no output, so that it can answer nothing")
         for role, ports in (("input", model.inputs), ("output", model.outputs)):
             for port in ports:
                 if role == "input" and port.kind != "tensor":
                     raise ModelError(
-                        f"model {name!r}: input {port.name!r} is a {port.kind}; edgerun feeds tensors only"
+                        f"model {name!r}: input {port.name!r} is of the kind {port.kind!r}; edgerun feeds tensors only"
                     )
                 if port.kind == "tensor" and port.dtype is None:
                     raise ModelError(f"model {name!r}: {role} {port.name!r} has an element type that numpy lacks")
                 if role == "output" and port.kind not in {"tensor", "sequence", "map"}:
                     raise ModelError(
-                        f"model {name!r}: output {port.name!r} is a {port.kind}, which edgerun cannot read"
+                        f"model {name!r}: output {port.name!r} is of the kind {port.kind!r}, which edgerun cannot read"
                     )
         return cls(model.inputs, model.outputs)
 
@@ -119,8 +122,11 @@ def with_batch_of(signature: Signature) -> Signature:
     """Return the signature that a batch must fit: the first axis of every input is the row, of any number.
 
     Raises:
-        InputError: an input or output has no first axis to put rows on, or one that is fixed to more than one row.
+        InputError: there is no input; or an input or output has no first axis to put rows on, or one that is fixed to
+            more than one row.
     """
+    if not signature.inputs:
+        raise InputError("the model takes no batch: it has no input; use predict()")
     for role, ports in (("input", signature.inputs), ("output", signature.outputs)):
         for port in ports:
             if port.dims is not None and (not port.dims or (isinstance(port.dims[0], int) and port.dims[0] != 1)):

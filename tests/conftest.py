@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis keeps no clock and draws the same examples every time.
+"""How hypothesis runs here: without deadlines, since a shared machine pauses at will, and the same every time.
 
 ``pytest --hypothesis-profile=search`` looks for new counterexamples instead.
 """

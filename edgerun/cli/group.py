@@ -57,7 +57,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for; a known failure ends it with one line, and a closed pipe with none."""
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a name must not fail where stdout is ASCII
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name must not fail where stdout is Latin-1
         try:
             return super().invoke(ctx)
         except EdgerunError as error:

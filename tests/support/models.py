@@ -163,6 +163,14 @@ def identity(dtype: str = "float32", shape: Sequence[Dim] = ("n",)) -> bytes:
     return _model([_node("Identity", "x", "y")], [_tensor("x", dtype, shape)], [_tensor("y", dtype, shape)])
 
 
+def brain_float(role: str) -> bytes:
+    """``y = x`` through a cast, where the ``input`` or the ``output`` has the dtype bfloat16, which numpy lacks."""
+    kinds = {"input": (TensorProto.BFLOAT16, TensorProto.FLOAT), "output": (TensorProto.FLOAT, TensorProto.BFLOAT16)}
+    given, returned = kinds[role]
+    ends = helper.make_tensor_value_info("x", given, ["n"]), helper.make_tensor_value_info("y", returned, ["n"])
+    return _model([_node("Cast", "x", "y", to=returned)], [ends[0]], [ends[1]])
+
+
 def scalar_input() -> bytes:
     """``x`` float32 [] to ``y`` float32 []."""
     return identity(shape=())

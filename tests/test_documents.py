@@ -1,0 +1,113 @@
+"""The documents: what they show runs, what they point to is there, and what the command prints is in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgerun.cli import main
+from edgerun.graph import parse_graph
+from edgerun.nodes import node_to_dict
+
+ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / "bundles" / "recipes" / "digits" / "bundle"
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (
+        *ROOT.glob("*.md"),
+        *(found for folder in ("docs", "native", "bundles", "tests") for found in (ROOT / folder).rglob("*.md")),
+    )
+)
+
+
+def read(document):
+    return (ROOT / document).read_text("utf-8")
+
+
+def blocks(document, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", read(document), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document):
+    for link in re.findall(r"\]\(([^)#]+)", read(document)):
+        if not link.startswith("https://"):
+            assert ((ROOT / document).parent / link).exists(), link
+
+
+def test_every_decision_is_listed():
+    files = {path.name for path in (ROOT / "docs" / "decisions").glob("0*.md")}
+    assert files == set(re.findall(r"\]\((0[^)]+)\)", read("docs/decisions/README.md")))
+
+
+def test_the_readme_opens_with_what_it_does_in_three_lines():
+    title, blank, *lines = read("README.md").splitlines()[:6]
+    assert (title, blank, lines[3]) == ("# edgerun", "", "")
+    assert all(lines[:3])
+
+
+def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests():
+    commands = [line for line in read("README.md").splitlines() if line.startswith("pip install")]
+    assert commands == ["pip install -e . && edgerun demo", 'pip install -e ".[dev]" && pytest -n auto']
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
+    names: dict = {}
+    serve, build = blocks("README.md", "python")
+    exec(serve, names)
+    prediction = names["prediction"]
+    said = dict(re.findall(r"^prediction(\S+)  # .*: (.+)$", serve, re.MULTILINE))
+    assert said == {
+        '["label"]': repr(prediction["label"]),
+        ".arm": repr(prediction.arm),
+        ".model": repr(prediction.model),
+        ".path": repr(prediction.path),
+    }
+    exec(build, names)
+    assert (tmp_path / "my-cards" / "bundle.json").exists()
+
+
+def test_the_graph_of_the_documentation_is_that_of_the_cards():
+    (source,) = blocks("docs/graph.md", "toml")
+    found = tomllib.loads(source)
+    graph = parse_graph("cards", found["nodes"], found["route"], ["champion", "challenger"])
+    written = json.loads((ROOT / "bundles" / "recipes" / "cards" / "bundle" / "bundle.json").read_text())
+    assert {name: node_to_dict(node) for name, node in graph.nodes.items()} == written["nodes"]
+    assert graph.route == written["route"]
+
+
+def fields(document):
+    """Every name of a JSON object, but for those that are data."""
+    if isinstance(document, list):
+        return set().union(*map(fields, document))
+    return set(document) if isinstance(document, dict) else set()
+
+
+COMMANDS = {
+    "predict": ["predict", str(DIGITS), "--input", "-", "--json"],
+    "show": ["show", str(DIGITS), "--json"],
+    "split explain": ["split", "explain", "salt", "key", "--weights", "a=1", "--json"],
+    "demo": ["demo", "--repeat", "1", "--json"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_field_that_the_command_prints_is_documented(command):
+    result = CliRunner().invoke(main, COMMANDS[command], input=json.dumps(np.zeros((1, 64)).tolist()))
+    found = json.loads(result.stdout)
+    section = read("docs/command.md").partition(f"## `edgerun {command}")[2].partition("\n## ")[0]
+    inner = {
+        "show": [*found.get("inputs", []), *found.get("models", {}).values()],
+        "demo": [*found.get("arms", {}).values(), found.get("shadows", []), found.get("all", {}).get("run_s")],
+        "split explain": [found.get("range")],
+    }
+    names = fields(found).union(*map(fields, inner.get(command, [])))
+    assert names <= set(re.findall(r"`(\w+)`", section))
