@@ -276,9 +276,10 @@ static void sleep_until_work(er_shadow *shadow, er_lane **lane) {
     pthread_mutex_unlock(&shadow->mutex);
 }
 
+/* Keep a lane to copy later calls into, unless as many of its size would be more than may be queued. */
 static void retire(er_shadow *shadow, er_lane *lane) {
     size_t bytes = lane->job->bytes;
-    if (!er_ring_push(&shadow->spare, lane)) {
+    if (bytes > shadow->bytes_max / shadow->capacity || !er_ring_push(&shadow->spare, lane)) {
         er_lane_free(lane);
     }
     leave(shadow, bytes);
