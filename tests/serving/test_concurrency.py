@@ -205,14 +205,22 @@ def test_closing_loses_no_call_under_way(serve, options, x):
         assert sum(in_threads(lambda n: (close if n == 0 else call_until_closed)(n))) >= 40
 
 
-def test_a_long_call_under_way_ends_well(serve):
-    runner = serve(models.stalls(steps=400))
-    with ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(runner.predict, TROUBLE, **options) for options in ({}, {"deadline_s": TIMEOUT_S})]
-        wait_until(lambda: runner.stats().models["model"].runs == 2)
+def test_long_calls_under_way_end_well(serve):
+    runner = serve(models.stalls(steps=100))
+
+    def call_until_closed(number):
+        options = {"deadline_s": TIMEOUT_S} if number % 2 else {}
+        try:
+            while True:
+                assert_same(runner.predict(TROUBLE, **options), {"y": TROUBLE})
+        except ClosedError:
+            return
+
+    def close(_):
+        wait_until(lambda: runner.stats().models["model"].runs >= 4)
         runner.close()
-        for call in calls:
-            assert_same(call.result(TIMEOUT_S), {"y": TROUBLE})
+
+    in_threads(lambda n: (close if n == 0 else call_until_closed)(n), count=4)
 
 
 def test_coroutines_that_wait_when_the_runner_closes_get_an_answer_or_hear_of_it(serve):
