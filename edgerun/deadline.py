@@ -165,6 +165,7 @@ def _run_until(
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
     except FutureTimeoutError:
-        if not future.cancel():
-            lane.stop()
         return None
+    finally:
+        if not future.done() and not future.cancel():
+            lane.stop()  # nobody waits for it any more: it is late, or Ctrl-C ended the wait

@@ -103,7 +103,7 @@ def _summary(node: Node) -> str:
             unit = "for each request" if node.split_key is None else f"by {node.split_key}"
             traffic = f", {share_text(node.traffic)} enrolled" if node.traffic < 1 else ""
             forced = f", {len(node.force)} keys forced" if node.force else ""
-            return f"random split {unit}, control {node.control}{traffic}{forced}"
+            return f"random split {unit}, control: {node.control}{traffic}{forced}"
         case KeySplit():
             return f"key split on {node.field}"
         case ShadowDeploy():

@@ -5,7 +5,8 @@
 
 #include "ort.h"
 
-enum { ORT_SEVERITY_ERROR = 3, ORT_DEVICE_ALLOCATOR = 0, ORT_MEMORY_DEFAULT = 0 };
+/* Every error is returned; logged besides, it would stand on the stderr of whoever embeds this. */
+enum { ORT_SEVERITY_FATAL = 4, ORT_DEVICE_ALLOCATOR = 0, ORT_MEMORY_DEFAULT = 0 };
 
 typedef struct OrtApiBase {
     const void *(*get_api)(uint32_t version);
@@ -34,7 +35,7 @@ int er_ort_check(const er_runtime *runtime, OrtStatus *status, er_message *why) 
 }
 
 static int open_environment(er_runtime *runtime, er_message *why) {
-    int code = er_ort_check(runtime, runtime->create_env(ORT_SEVERITY_ERROR, "edgerun", &runtime->env), why);
+    int code = er_ort_check(runtime, runtime->create_env(ORT_SEVERITY_FATAL, "edgerun", &runtime->env), why);
     if (code == ER_OK) {
         code = er_ort_check(runtime, runtime->disable_telemetry(runtime->env), why);
     }

@@ -174,6 +174,13 @@ def test_wrong_usage(invoke, toy, options):
     assert WRONG_USAGE[options] in complaint(invoke("predict", toy, *options.split(), stdin="[[1, 2]]"), code=2)
 
 
+def test_a_run_that_fails_is_told_in_one_line_and_onnxruntime_says_nothing(shell, make_bundle):
+    run = shell(f"echo '[[-1, 2]]' | edgerun predict {make_bundle(bad=models.raises())} --input -")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("edgerun: model 'bad': ")
+    assert run.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("deadline", ["inf", "nan"])
 def test_a_deadline_that_is_no_time(invoke, toy, deadline):
     stderr = complaint(invoke("predict", toy, "--input", "-", "--deadline-s", deadline, stdin="[[1, 2]]"))

@@ -23,7 +23,7 @@ golden  9              examples
 route
   by-card  key split on card_type
     'gold'   champion
-    'black'  ab  random split by session_id, control champion
+    'black'  ab  random split by session_id, control: champion
       90 %  champion
       10 %  challenger
     else     watch  shadow deploy
@@ -69,7 +69,7 @@ def test_a_node_that_several_lead_to_is_unfolded_once(invoke, make_bundle):
     }
     assert tree(invoke("show", make_bundle("who", nodes, one=models.steady(), two=models.steady(3)))) == [
         "  who  key split on who",
-        "    'a'   ab  random split for each request, control one, 50 % enrolled",
+        "    'a'   ab  random split for each request, control: one, 50 % enrolled",
         "      66.67 %  one",
         "      33.33 %  two",
         "    else  watch  shadow deploy, 25 % sampled",
@@ -81,7 +81,7 @@ def test_a_node_that_several_lead_to_is_unfolded_once(invoke, make_bundle):
 def test_forced_keys_are_counted(invoke, make_bundle):
     split = {"weights": {"one": 1, "two": 0}, "split_key": "user", "force": {"ann": "two", "bob": "two"}}
     bundle = make_bundle("ab", {"ab": {"kind": "random_split", **split}}, one=models.steady(), two=models.steady(3))
-    assert tree(invoke("show", bundle))[0] == "  ab  random split by user, control one, 2 keys forced"
+    assert tree(invoke("show", bundle))[0] == "  ab  random split by user, control: one, 2 keys forced"
 
 
 def test_ports_that_are_no_plain_tensor_have_their_kind(invoke, make_bundle):
