@@ -107,12 +107,10 @@ class Shadow:
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until all offered calls are done; False if the time ran out. Ctrl-C is heard meanwhile."""
         until = math.inf if timeout_s is None else time.monotonic() + min(timeout_s, threading.TIMEOUT_MAX)
-        while True:
-            left_s = until - time.monotonic()
-            if core.shadow_wait(self._queue, min(left_s, _WAIT_AT_ONCE_S)):
-                return True
-            if left_s <= _WAIT_AT_ONCE_S:
+        while not core.shadow_wait(self._queue, min(until - time.monotonic(), _WAIT_AT_ONCE_S)):
+            if time.monotonic() >= until:
                 return False
+        return True
 
     def results(self) -> list[Comparison]:
         """Return the results since the last call, oldest first."""
@@ -130,7 +128,7 @@ class Shadow:
         core.disown_shadow(self._queue)
 
     def close(self) -> None:
-        """Drop what is queued, and return when the worker has ended its current run."""
+        """Drop what is queued, stop the run under way, and return when the worker has ended."""
         core.shadow_close(self._queue)
         self._thread.join()
 

@@ -177,7 +177,7 @@ int er_shadow_wait(er_shadow *shadow, int64_t timeout_ms);
 /* Move up to max finished results into out; returns how many. */
 int er_shadow_results(er_shadow *shadow, er_shadow_result *out, size_t max);
 int er_shadow_count(er_shadow *shadow, size_t slot, er_shadow_counts *out);
-/* Refuse further offers, drop what is queued, and make er_shadow_work() return after the job it is in. */
+/* Refuse further offers, drop what is queued, stop the run under way, and make er_shadow_work() return. */
 void er_shadow_close(er_shadow *shadow);
 
 #ifdef __cplusplus

@@ -213,11 +213,25 @@ static int judge(er_lane *lane, double tolerance, OrtValue **outputs, er_shadow_
     return ER_OK;
 }
 
+/* Let er_shadow_close() see which run to stop, NULL for none. */
+static void show_running(er_shadow *shadow, er_lane *lane) {
+    pthread_mutex_lock(&shadow->mutex);
+    shadow->running = lane;
+    pthread_mutex_unlock(&shadow->mutex);
+}
+
 static void run_watch(er_shadow *shadow, er_lane *lane, const er_watch *watch) {
     struct er_shadow_counters *counters = &shadow->counters[watch->slot];
     er_shadow_result result = {.sequence = lane->job->sequence, .slot = watch->slot};
     OrtValue *outputs[ER_PORTS_MAX] = {0};
+    show_running(shadow, lane);
+    if (atomic_load(&shadow->closed)) { /* closed before it could see this run */
+        show_running(shadow, NULL);
+        atomic_fetch_add(&counters->dropped_closed, 1);
+        return;
+    }
     result.code = er_lane_run_into(lane, watch->model, outputs, &result.latency_ns, NULL);
+    show_running(shadow, NULL);
     if (result.code == ER_OK) {
         result.code = judge(lane, (double)watch->tolerance, outputs, &result);
     }
@@ -233,12 +247,7 @@ static void run_watch(er_shadow *shadow, er_lane *lane, const er_watch *watch) {
 
 static void run_job(er_shadow *shadow, er_lane *lane) {
     for (size_t i = 0; i < lane->job->n_watches; i++) {
-        const er_watch *watch = &lane->job->watches[i];
-        if (atomic_load(&shadow->closed)) {
-            atomic_fetch_add(&shadow->counters[watch->slot].dropped_closed, 1);
-        } else {
-            run_watch(shadow, lane, watch);
-        }
+        run_watch(shadow, lane, &lane->job->watches[i]);
     }
 }
 
@@ -267,9 +276,10 @@ static void sleep_until_work(er_shadow *shadow, er_lane **lane) {
     pthread_mutex_unlock(&shadow->mutex);
 }
 
+/* Keep a lane to copy later calls into, unless as many of its size would be more than may be queued. */
 static void retire(er_shadow *shadow, er_lane *lane) {
     size_t bytes = lane->job->bytes;
-    if (!er_ring_push(&shadow->spare, lane)) {
+    if (bytes > shadow->bytes_max / shadow->capacity || !er_ring_push(&shadow->spare, lane)) {
         er_lane_free(lane);
     }
     leave(shadow, bytes);
@@ -292,6 +302,9 @@ int er_shadow_work(er_shadow *shadow) {
 void er_shadow_close(er_shadow *shadow) {
     atomic_store(&shadow->closed, 1);
     pthread_mutex_lock(&shadow->mutex);
+    if (shadow->running != NULL) {
+        (void)er_lane_stop(shadow->running); /* a run that cannot be stopped is waited for */
+    }
     pthread_cond_broadcast(&shadow->work);
     pthread_mutex_unlock(&shadow->mutex);
 }

@@ -23,6 +23,7 @@ struct er_shadow {
     atomic_int closed, sleeping;
     pthread_mutex_t mutex;
     pthread_cond_t work, idle;
+    er_lane *running;          /* under the mutex: what er_shadow_close() shall stop */
     er_shadow_result *results; /* a ring of ER_SHADOW_RESULTS_MAX results, under the mutex */
     size_t first_result, n_results;
     struct er_shadow_counters counters[];
