@@ -114,10 +114,14 @@ def _progress_bar(length: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     steps = 1 + length // BAR_UPDATES
-    with click.progressbar(length=length, label="serving", width=0, update_min_steps=steps, file=sys.stderr) as bar:
+    bar = click.progressbar(length=length, label="serving", width=0, update_min_steps=steps, file=sys.stderr)
+    try:  # the bar's own "with" leaves the cursor hidden where Ctrl-C comes at its start
+        bar.render_progress()
         yield bar.update
         bar.finish()
         bar.render_progress()  # the last steps may have been too few to show
+    finally:
+        bar.render_finish()
 
 
 def _by_arm(calls: Sequence[Served]) -> dict[str, list[Served]]:
