@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
-from edgerun import EdgeRunner
+from edgerun import LIMITS, EdgeRunner
 from edgerun.cli.output import columns, duration_text, examples, json_line, share_text
 from edgerun_bundles import recipes
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgerun import RunnerStats, ShadowCounts, ShadowStats
 
 RECIPE = "digits"
-CALLS_BETWEEN_WAITS = 32  # half of the shadow's queue, so that nothing is dropped
+CALLS_BETWEEN_WAITS = LIMITS.shadow_queue_max  # so that nothing is dropped
 BAR_UPDATES = 200  # at most: each costs time on a slow terminal
 WAIT_S = 0.2  # at a time, so that Ctrl-C is heard
 
