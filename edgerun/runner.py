@@ -20,6 +20,7 @@ from edgerun.limits import LIMITS
 from edgerun.prediction import BatchPrediction, Prediction
 from edgerun.routing import Meta, Route, event_id
 from edgerun.serving import Answer, Call, Serving, make_fallback, make_prediction
+from edgerun.shadow import SHADOW_THREAD
 from edgerun.stats import RunnerStats, ShadowResult, runner_stats
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from edgerun.deadline import Workers
     from edgerun.signature import Signature
 
-CLOSED = "this runner is closed, or was opened before a fork with threads > 1; open the bundle again"
+CLOSED = "this runner is closed; open the bundle again"
 _DEFAULT_POLICY = BreakerPolicy()
 
 
@@ -47,10 +48,15 @@ class EdgeRunner:
 
     def __init__(self, serving: Serving) -> None:
         """Serve an opened bundle; use EdgeRunner.open()."""
-        self._served: Serving | None = serving
         self._start_stream()
-        self._finalizer = weakref.finalize(self, serving.close)
+        self._serve(serving)
         _runners.add(self)
+
+    def _serve(self, serving: Serving) -> None:
+        self._served: Serving | None = serving
+        self._stale: Serving | None = None
+        """What a forked child must open again before its first call."""
+        self._finalizer = weakref.finalize(self, serving.close)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, threads: int = 1, breaker: BreakerPolicy = _DEFAULT_POLICY) -> Self:
@@ -58,8 +64,7 @@ class EdgeRunner:
 
         Args:
             path: the folder that holds ``bundle.json``.
-            threads: threads of one model run, the caller's included. One is best for small models, and the only
-                number with which a forked child can go on.
+            threads: threads of one model run, the caller's included. One is best for small models.
             breaker: when a failing model is kept from serving.
 
         Raises:
@@ -104,9 +109,7 @@ class EdgeRunner:
             DeadlineError: no answer by the deadline, and no fallback given.
             ClosedError: the runner is closed.
         """
-        served = self._served
-        if served is None:
-            raise ClosedError(CLOSED)
+        served = self._served or self._reopen()
         if cast is not None:
             check_cast(cast)
         if deadline_s is not None or fallback is not None:
@@ -293,14 +296,20 @@ class EdgeRunner:
         return self._serving().signature
 
     def _serving(self) -> Serving:
-        served = self._served
-        if served is None:
-            raise ClosedError(CLOSED)
-        return served
+        return self._served or self._reopen()
+
+    def _reopen(self) -> Serving:
+        with self._lock:
+            if self._stale is not None:
+                self._serve(self._stale.reopened())
+            if self._served is None:
+                raise ClosedError(CLOSED)
+            return self._served
 
     def _pool(self, name: str) -> ThreadPoolExecutor:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most apps never need it
 
+        self._serving()
         with self._lock:
             if self._served is None:
                 raise ClosedError(CLOSED)
@@ -321,7 +330,7 @@ class EdgeRunner:
     def close(self) -> None:
         """Refuse further calls, let those under way end, and stop the shadow; what it has queued is dropped."""
         with self._lock:
-            self._served = None
+            self._served = self._stale = None
             pools, self._pools = self._pools, {}
             workers, self._workers = self._workers, None
         for pool in pools.values():
@@ -343,23 +352,34 @@ class EdgeRunner:
             return "EdgeRunner(closed)"
         return f"EdgeRunner({served.bundle.name!r}, version={served.bundle.version!r}, models={list(served.sessions)})"
 
-    def _after_fork(self) -> None:
+    def _after_fork(self, *, alone: bool) -> None:
         """Go on in a forked child: a new stream of events, new locks, no threads of the parent's."""
         self._start_stream()
         served = self._served
         if served is None:
             return
-        served.after_fork()
-        if served.threads > 1:  # onnxruntime's pool threads did not come along
-            self._served = None
+        if alone and served.threads == 1:
+            served.after_fork()
+        else:
+            served.disown()
+            self._finalizer.detach()
+            self._served, self._stale = None, served
 
 
 _runners: weakref.WeakSet[EdgeRunner] = weakref.WeakSet()
+_alone = True
+
+
+def _before_fork() -> None:
+    """Note whether another thread may be inside a model, holding locks that nobody will release in the child."""
+    global _alone  # noqa: PLW0603 - what the parent knows before the fork is told to the child after it
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    _alone = all(thread.name == SHADOW_THREAD for thread in others)  # those run models of their own
 
 
 def _after_fork_in_child() -> None:
     for runner in list(_runners):
-        runner._after_fork()  # noqa: SLF001 - the fork handler is part of the runner
+        runner._after_fork(alone=_alone)  # noqa: SLF001 - the fork handler is part of the runner
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

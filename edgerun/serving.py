@@ -91,7 +91,7 @@ class Serving:
     """One bundle, opened."""
 
     def __init__(self, bundle: Bundle, *, threads: int, policy: BreakerPolicy) -> None:
-        self.bundle, self.threads = bundle, threads
+        self.bundle, self.threads, self._policy = bundle, threads, policy
         self.sessions = open_sessions(bundle.models, bundle.graph, threads=threads)
         start, self.routes, self.watches = compile_graph(bundle.name, bundle.version, bundle.graph)
         self.decide: Decide = partial(follow, start) if isinstance(start, Route) else start
@@ -110,7 +110,7 @@ class Serving:
             for route in self.routes
             if all(watch.sample is None for watch in route.watches)
         }
-        self._watched = [self._watched_model(watch.model) for watch in self.watches]
+        self._watched = self._watched_models()
         self._reset()
 
     def _reset(self) -> None:
@@ -120,11 +120,12 @@ class Serving:
         self._results: deque[Comparison] = deque(maxlen=SHADOW_RESULTS_KEPT)
         self._closed = False
 
-    def _watched_model(self, name: str) -> Model:
-        """Open a watched model again: the shadow has sessions of its own, so that it shares no allocator."""
-        model = Model(name, str(self.bundle.models[name]), 1)
-        Session(name, model, self.signature)  # arranges the order of its inputs and outputs
-        return model
+    def _watched_models(self) -> list[Model]:
+        """Open the watched models again: the shadow has sessions of its own, so that it shares no allocator."""
+        models = [Model(watch.model, str(self.bundle.models[watch.model]), 1) for watch in self.watches]
+        for watch, model in zip(self.watches, models, strict=True):
+            Session(watch.model, model, self.signature)  # arranges the order of its inputs and outputs
+        return models
 
     # ---- answering with care: whatever the hot path of the runner did not settle ----
 
@@ -184,6 +185,7 @@ class Serving:
         """Return the shadow, started at the first need and again after a fork."""
         with self._lock:
             if self._shadow is None:
+                self._watched = self._watched or self._watched_models()
                 watched = [(model, watch.tolerance) for model, watch in zip(self._watched, self.watches, strict=True)]
                 trials = [(session.model, 0.0) for session in self.sessions.values()]
                 self._shadow = Shadow([*watched, *trials])
@@ -262,14 +264,28 @@ class Serving:
         return ShadowCounts() if shadow is None else shadow.counts(slot)
 
     def after_fork(self) -> None:
-        """Forget locks and threads that stayed in the parent process; models and lanes are this process's own copy."""
-        if self._shadow is not None:
-            self._shadow.disown()
+        """Go on in a forked child whose parent ran no model meanwhile: all but the shadow is as it was."""
+        self._disown_shadow()
+        self._watched = []  # opened again with the shadow, at the first need
         for session in self.sessions.values():
             session.breaker.after_fork()
-            if self.threads > 1:
-                session.model.disown()
         self._reset()
+
+    def disown(self) -> None:
+        """Leave everything alone in a forked child: threads of the parent may have held any lock inside onnxruntime."""
+        self._disown_shadow()
+        for session in self.sessions.values():
+            session.model.disown()
+
+    def _disown_shadow(self) -> None:
+        for model in self._watched:
+            model.disown()
+        if self._shadow is not None:
+            self._shadow.disown()
+
+    def reopened(self) -> Serving:
+        """Return the same bundle, opened anew."""
+        return Serving(self.bundle, threads=self.threads, policy=self._policy)
 
     def close(self) -> None:
         """Stop the shadow; calls that are under way still end well."""

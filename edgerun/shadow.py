@@ -30,6 +30,9 @@ def check_timeout(timeout_s: float | None) -> None:
         raise InputError(f"timeout_s must be a number of seconds, 0 or more, or None, got {shown(timeout_s)}")
 
 
+SHADOW_THREAD = "edgerun-shadow"
+
+
 class Comparison(NamedTuple):
     """How one watched model answered one call, against what was served.
 
@@ -87,7 +90,7 @@ class Shadow:
         self._queue = core.new_shadow(LIMITS.shadow_queue_max, LIMITS.shadow_queue_max_bytes, max(1, len(models)))
         self._watches = [core.new_watch(model, slot, tolerance) for slot, (model, tolerance) in enumerate(models)]
         self._arrays: dict[tuple[int, ...], Any] = {}  # of watches, by their slots
-        self._thread = threading.Thread(target=self._work, name="edgerun-shadow", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=SHADOW_THREAD, daemon=True)
         self._thread.start()
 
     def _work(self) -> None:

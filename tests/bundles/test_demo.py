@@ -96,7 +96,14 @@ def test_the_table_fits_a_narrow_terminal_and_stdout_holds_nothing_else(expected
 
 def test_ctrl_c_on_a_terminal_ends_the_bar_and_the_run():
     controller, terminal = pty.openpty()
-    command = [EDGERUN, "demo", "--repeat", "10000"]
+    command = [
+        "env",
+        "--default-signal=INT",
+        EDGERUN,
+        "demo",
+        "--repeat",
+        "10000",
+    ]  # heed it in the background
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal) as process:
         os.close(terminal)
         seen = b""

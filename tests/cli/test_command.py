@@ -15,6 +15,8 @@ from support import models
 
 COMMANDS = [("demo",), ("predict",), ("show",), ("split",), ("split", "explain")]
 
+HEEDING_CTRL_C = ("env", "--default-signal=INT")  # a job in a shell's background would ignore it
+
 
 def test_it_tells_its_version(shell):
     assert shell("edgerun --version").stdout == f"edgerun {version('edgerun')}\n"
@@ -50,7 +52,7 @@ def test_a_command_that_is_misspelt_is_wrong_usage(shell):
 
 
 def test_ctrl_c_ends_with_one_line_and_130(environment, toy):
-    line = ["edgerun", "predict", str(toy), "--input", "-", "--format", "jsonl", "--json"]
+    line = [*HEEDING_CTRL_C, "edgerun", "predict", str(toy), "--input", "-", "--format", "jsonl", "--json"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(line, env=environment, text=True, **pipes) as process:
         process.stdin.write('{"inputs": [[1, 2]]}\n')
@@ -62,7 +64,7 @@ def test_ctrl_c_ends_with_one_line_and_130(environment, toy):
 
 
 def test_ctrl_c_stops_a_run_that_has_a_deadline(environment, make_bundle):
-    line = ["edgerun", "predict", str(make_bundle(stalls=models.stalls(steps=10**7))), "--input", "-"]
+    line = [*HEEDING_CTRL_C, "edgerun", "predict", str(make_bundle(stalls=models.stalls(steps=10**7))), "--input", "-"]
     options = ["--format", "jsonl", "--deadline-s", "10000"]  # it would stall for hours
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(line + options, env=environment, text=True, **pipes) as process:
