@@ -1,17 +1,18 @@
-"""A forked child goes on with what its parent opened, as a stream of its own, or says that it must open it again."""
+"""A forked child goes on with what its parent opened, as a stream of its own, opening the bundle again where it must."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import multiprocessing
+import shutil
 import threading
 import traceback
 
 import numpy as np
 import pytest
 
-from edgerun import BreakerPolicy, ClosedError, EdgeRunner
+from edgerun import BreakerPolicy, BundleError, ClosedError, EdgeRunner
 from support import models
 from support.serve import CHALLENGED, WATCHED, assert_same, write_bundle
 
@@ -133,17 +134,30 @@ def test_a_child_can_let_go_of_its_parents_runner(tmp_path, end, threads):
     held[0].close()
 
 
-def test_a_child_of_a_runner_with_threads_says_that_it_must_be_opened_again(serve):
+def test_a_child_of_a_runner_with_threads_opens_the_bundle_again_by_itself(serve):
     runner = serve(models.steady(), threads=2)
-    answer_in_every_way(runner)
+    ids = answer_in_every_way(runner)
+    ids += in_child(lambda: answer_in_every_way(runner))
+    ids += answer_in_every_way(runner)
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_child_whose_bundle_is_gone_says_so_where_it_must_be_opened_again(tmp_path):
+    folder = write_bundle(tmp_path / "b", models.steady())
+    runner = EdgeRunner.open(folder, threads=2)
+    shutil.rmtree(folder)
 
     def child():
-        for use in (lambda: runner.predict(X), lambda: runner.predict(X, deadline_s=1), runner.stats):
-            with pytest.raises(ClosedError, match=r"before a fork with threads > 1; open the bundle again"):
-                use()
+        for _ in range(2):
+            with pytest.raises(BundleError, match="missing"):
+                runner.predict(X)
+        runner.close()
+        with pytest.raises(ClosedError):
+            runner.predict(X)
 
     in_child(child)
-    answer_in_every_way(runner)
+    assert_same(runner.predict(X), {"y": 2 * X})
+    runner.close()
 
 
 def test_a_child_can_open_the_bundle_again(serve, tmp_path):
