@@ -1,4 +1,4 @@
-"""A forked child goes on with what its parent opened, as a stream of its own, opening the bundle again where it must."""
+"""A forked child goes on with what its parent opened, as a stream of its own; where it must, it opens it again."""
 
 from __future__ import annotations
 
