@@ -347,7 +347,7 @@ class EdgeRunner:
 
     def __repr__(self) -> str:
         """Return what is served."""
-        served = self._served
+        served = self._served or self._stale
         if served is None:
             return "EdgeRunner(closed)"
         return f"EdgeRunner({served.bundle.name!r}, version={served.bundle.version!r}, models={list(served.sessions)})"
