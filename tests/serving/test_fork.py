@@ -1,4 +1,4 @@
-"""A forked child goes on with what its parent opened, as a stream of its own; where it must, it opens it again."""
+"""A forked child goes on with what its parent opened, as a stream of its own, or says that it must open it again."""
 
 from __future__ import annotations
 
@@ -147,20 +147,6 @@ def test_a_child_can_let_go_of_its_parents_runner(tmp_path, end, threads):
     held[0].close()
 
 
-<<<<<<< HEAD
-def test_a_child_of_a_runner_with_threads_opens_the_bundle_again_by_itself(serve):
-    runner = serve(models.steady(), threads=2)
-    ids = answer_in_every_way(runner)
-    ids += in_child(lambda: answer_in_every_way(runner))
-    ids += answer_in_every_way(runner)
-    assert len(set(ids)) == len(ids)
-
-
-def test_a_child_whose_bundle_is_gone_says_so_where_it_must_be_opened_again(tmp_path):
-    folder = write_bundle(tmp_path / "b", models.steady())
-    runner = EdgeRunner.open(folder, threads=2)
-    shutil.rmtree(folder)
-=======
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_child_goes_on_whatever_threads_its_parent_has(serve, threads):
     runner = serve({"champion": models.steady(2), "shadow": models.steady(3)}, WATCHED, threads=threads)
@@ -168,7 +154,6 @@ def test_a_child_goes_on_whatever_threads_its_parent_has(serve, threads):
     ids += in_child(lambda: answer_in_every_way(runner))
     ids += answer_in_every_way(runner)
     assert len(set(ids)) == len(ids)
->>>>>>> tests2
 
 
 def test_a_child_that_asks_nothing_knows_what_it_serves(watched):
@@ -179,7 +164,20 @@ def test_a_child_that_asks_nothing_knows_what_it_serves(watched):
 
 def test_a_child_that_closes_stays_closed(watched):
     def child():
-<<<<<<< HEAD
+        watched.close()
+        with pytest.raises(ClosedError):
+            watched.predict(X)
+        return repr(watched)
+
+    assert in_child(child) == "EdgeRunner(closed)"
+
+
+def test_a_child_whose_bundle_is_gone_says_so_where_it_must_be_opened_again(tmp_path):
+    folder = write_bundle(tmp_path / "b", models.steady())
+    runner = EdgeRunner.open(folder, threads=2)
+    shutil.rmtree(folder)
+
+    def child():
         for _ in range(2):
             with pytest.raises(BundleError, match="missing"):
                 runner.predict(X)
@@ -190,14 +188,6 @@ def test_a_child_that_closes_stays_closed(watched):
     in_child(child)
     assert_same(runner.predict(X), {"y": 2 * X})
     runner.close()
-=======
-        watched.close()
-        with pytest.raises(ClosedError):
-            watched.predict(X)
-        return repr(watched)
-
-    assert in_child(child) == "EdgeRunner(closed)"
->>>>>>> tests2
 
 
 def test_a_child_can_open_the_bundle_again(serve, tmp_path):
