@@ -8,7 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgerun._core import runtime as core
+from edgerun._core import shadow as core
+from edgerun._fork import SHADOW_THREAD
 from edgerun._shown import shown
 from edgerun.errors import InputError
 from edgerun.limits import LIMITS
@@ -28,9 +29,6 @@ def check_timeout(timeout_s: float | None) -> None:
         return
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not timeout_s >= 0:
         raise InputError(f"timeout_s must be a number of seconds, 0 or more, or None, got {shown(timeout_s)}")
-
-
-SHADOW_THREAD = "edgerun-shadow"
 
 
 class Comparison(NamedTuple):
@@ -107,12 +105,10 @@ class Shadow:
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until all offered calls are done; False if the time ran out. Ctrl-C is heard meanwhile."""
         until = math.inf if timeout_s is None else time.monotonic() + min(timeout_s, threading.TIMEOUT_MAX)
-        while True:
-            left_s = until - time.monotonic()
-            if core.shadow_wait(self._queue, min(left_s, _WAIT_AT_ONCE_S)):
-                return True
-            if left_s <= _WAIT_AT_ONCE_S:
+        while not core.shadow_wait(self._queue, min(until - time.monotonic(), _WAIT_AT_ONCE_S)):
+            if time.monotonic() >= until:
                 return False
+        return True
 
     def results(self) -> list[Comparison]:
         """Return the results since the last call, oldest first."""
@@ -130,7 +126,7 @@ class Shadow:
         core.disown_shadow(self._queue)
 
     def close(self) -> None:
-        """Drop what is queued, and return when the worker has ended its current run."""
+        """Drop what is queued, stop the run under way, and return when the worker has ended."""
         core.shadow_close(self._queue)
         self._thread.join()
 

@@ -24,8 +24,9 @@ HOURS = 10**7
 DEADLINE_S = 0.1
 """Where no answer is expected in time."""
 
-CONTROL_DEADLINE_S = 1
-"""Where a control shall answer in time on a busy machine."""
+CONTROL_DEADLINE_S = 0.5
+TRIES = 20
+"""Where a control shall answer in time, if not always: a busy machine may let it wait."""
 
 IN_TIME_S = 5
 """How late a call may be on a busy machine. A run that was waited for would take far longer."""
@@ -40,8 +41,8 @@ def in_time(limit_s=IN_TIME_S):
     assert time.monotonic() - started < limit_s
 
 
-def unstoppable(boxes=40_000):
-    """``y = x``, but when any ``x`` is negative only after one operator of some seconds, which nothing can stop."""
+def unstoppable(boxes=25_000):
+    """``y = x``, but when any ``x`` is negative only after one operator of about a second, which nothing can stop."""
     nodes = [
         *models._ANY_NEGATIVE,
         models._node("Cast", "negative", "flag", to=models.TensorProto.FLOAT),
@@ -82,12 +83,18 @@ def test_a_model_in_time_answers_as_without_a_deadline(serve):
 
 def test_the_control_answers_in_time_for_a_slow_challenger(serve):
     runner = serve({"control": models.steady(), "challenger": models.stalls(steps=HOURS)}, CHALLENGED, breaker=PATIENT)
-    for turn in (1, 2):
+    assert_same(runner.predict(X, key="a"), {"y": X})
+    answered = []
+    for _ in range(TRIES):
         with in_time():
-            late = runner.predict(TROUBLE, key="a", deadline_s=CONTROL_DEADLINE_S)
-        assert (late.arm, late.model, late.fallback) == ("challenger", "control", "deadline")
-        assert_same(late, {"y": 2 * TROUBLE})
-        assert runner.stats().models["challenger"].fallbacks == {"deadline": turn}
+            late = runner.predict(TROUBLE, key="a", deadline_s=CONTROL_DEADLINE_S, fallback=FALLBACK)
+        assert (late.arm, late.fallback) == ("challenger", "deadline")
+        assert_same(late, {"y": 2 * TROUBLE} if late.model == "control" else FALLBACK)
+        answered.append(late.model)
+        if answered.count("control") == 2:
+            break
+    assert answered.count("control") == 2
+    assert runner.stats().models["challenger"].fallbacks == {"deadline": len(answered)}
 
 
 def test_the_callers_fallback_is_returned_for_a_slow_control(serve):
@@ -147,7 +154,7 @@ def test_runs_that_cannot_be_stopped_never_keep_the_control_waiting(serve):
     late = []
     for _ in range(LIMITS.workers_max + 3):
         with in_time():
-            late.append(runner.predict(TROUBLE, key="a", deadline_s=DEADLINE_S * 4, fallback=FALLBACK))
+            late.append(runner.predict(TROUBLE, key="a", deadline_s=DEADLINE_S * 2, fallback=FALLBACK))
     assert {prediction.fallback for prediction in late} == {"deadline"}
     assert "control" in {prediction.model for prediction in late[LIMITS.workers_max :]}
 
@@ -175,9 +182,11 @@ def test_the_breaker_counts_missed_deadlines(serve):
         CHALLENGED,
         breaker=BreakerPolicy(failures=2, retry_after_s=0, trials=1),
     )
-    for problem in ("deadline", "deadline", "breaker_open"):
-        x = X if problem == "breaker_open" else TROUBLE
-        assert runner.predict(x, key="a", deadline_s=CONTROL_DEADLINE_S).fallback == problem
+    for _ in range(2):
+        assert not runner.stats().models["challenger"].breaker_open
+        runner.predict(TROUBLE, key="a", deadline_s=DEADLINE_S, fallback=FALLBACK)
+    assert runner.stats().models["challenger"].breaker_open
+    assert runner.predict(X, key="a", deadline_s=TIMEOUT_S).fallback == "breaker_open"
     runner.shadows(TIMEOUT_S)
     assert not runner.stats().models["challenger"].breaker_open
     assert runner.predict(X, key="a", deadline_s=TIMEOUT_S).model == "challenger"

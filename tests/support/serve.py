@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from edgerun import EdgeRunner, bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Model = bytes | Path
 
@@ -74,3 +75,12 @@ def assert_same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     assert list(found) == list(expected)
     for name, value in expected.items():
         assert same_value(found[name], value), f"output {name!r}: expected {value!r}, found {found[name]!r}"
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """Return what a condition gives as soon as it gives something true; fail if it never does."""
+    until = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < until, f"not within {timeout_s} s"
+        time.sleep(0.002)
+    return found
