@@ -38,8 +38,11 @@ class Limits(NamedTuple):
     bundle_json_max_bytes: int = 16 * 2**20
     """Bytes of a bundle's bundle.json or golden.json."""
 
+    ports_max: int = 256
+    """Inputs of one model, and outputs: ``ER_PORTS_MAX`` of the C core."""
+
     rank_max: int = 32
-    """Dimensions of one input: ``ER_RANK_MAX`` of the C core."""
+    """Dimensions of one input or output: ``ER_RANK_MAX`` of the C core."""
 
     lane_shapes_max: int = 16
     """Sets of input shapes for which one model keeps prepared lanes; calls with further shapes run freely."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edgerun import bundle
 from edgerun.errors import GraphError, InputError, ModelError
 from edgerun.graph import check_signatures, parse_graph
+from edgerun.limits import LIMITS
 from edgerun.signature import Signature, common_signature, conflicting_output, with_batch_of
 from support import models, oracle, published
 from support.ports import DTYPES, signature, tensor, value
@@ -249,6 +250,20 @@ def test_a_model_that_edgerun_cannot_serve_is_refused(write, model, message):
     with pytest.raises(ModelError) as caught:
         write(None, m=model)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("make", [models.many_inputs, models.many_outputs], ids=["inputs", "outputs"])
+def test_a_model_has_at_most_so_many_inputs_and_outputs(write, make):
+    common = opened(write(None, m=make(LIMITS.ports_max)))
+    assert max(len(common.inputs), len(common.outputs)) == LIMITS.ports_max
+    with pytest.raises(ModelError, match=r"^model 'm': .*m\.onnx has more than 256 inputs or outputs, or one of more"):
+        write(None, m=make(LIMITS.ports_max + 1))
+
+
+def test_an_input_has_at_most_so_many_dimensions(write):
+    assert len(opened(write(None, m=models.identity(shape=(1,) * LIMITS.rank_max))).inputs[0].dims) == LIMITS.rank_max
+    with pytest.raises(ModelError, match=r"^model 'm': .*or one of more than 32 dimensions$"):
+        write(None, m=models.identity(shape=(1,) * (LIMITS.rank_max + 1)))
 
 
 # Outputs of a run, against what was declared.

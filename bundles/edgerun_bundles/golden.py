@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgerun.errors import BundleError
+from edgerun.errors import BundleError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import onnxruntime
 
 
 def example(
@@ -36,6 +34,7 @@ def example(
 
     Raises:
         BundleError: an output holds NaN or an infinity, or is neither a tensor nor a sequence nor a map.
+        ModelError: a model cannot be loaded, or does not take the inputs.
     """
     return {
         "inputs": {name: nested(array) for name, array in inputs.items()},
@@ -49,14 +48,13 @@ def answers(model: Path, inputs: Mapping[str, np.ndarray[Any, Any]]) -> dict[str
 
     Raises:
         BundleError: an output holds NaN or an infinity, or is neither a tensor nor a sequence nor a map.
+        ModelError: the model cannot be loaded, or does not take the inputs.
     """
-    session = _session(model)
-    names = [output.name for output in session.get_outputs()]
-    found = dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    found = _run(model, inputs)
     try:
         return {name: nested(value) for name, value in found.items()}
     except ValueError as error:
-        outputs = ", ".join(repr(name) for name in names)
+        outputs = ", ".join(repr(name) for name in found)
         raise BundleError(f"{model}: an output ({outputs}) cannot be golden: it holds {error}") from error
 
 
@@ -82,8 +80,13 @@ def nested(value: Any) -> Any:
     raise ValueError(f"a {type(value).__name__}" if not isinstance(value, float) else "NaN or an infinity")
 
 
-def _session(model: Path) -> onnxruntime.InferenceSession:
+def _run(model: Path, inputs: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # noqa: PLC0415 - it sends telemetry unless the variable is set before
 
-    return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    except Exception as error:
+        raise ModelError(f"{model}: {error}") from error

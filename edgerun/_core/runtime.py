@@ -12,6 +12,7 @@ from edgerun import _onnxruntime
 from edgerun._core import check, describe
 from edgerun._edgerun import ffi, lib
 from edgerun.errors import ModelError
+from edgerun.limits import LIMITS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Value = Array | list[Any] | dict[Any, Any]
@@ -151,11 +152,17 @@ class Model:
             threads: for one run, the calling thread included; none of them spins.
 
         Raises:
-            ModelError: onnxruntime refuses the file, or a name in it is no text.
+            ModelError: onnxruntime refuses the file, it is beyond a limit, or a name in it is no text.
         """
         out, why = ffi.new("er_model **"), ffi.new("er_message *")
+        code = lib.er_model_open(runtime(), os.fsencode(path), threads, out, why)
+        if code == lib.ER_ELIMIT:
+            raise ModelError(
+                f"model {name!r}: {path} has more than {LIMITS.ports_max} inputs or outputs, "
+                f"or one of more than {LIMITS.rank_max} dimensions"
+            )
         try:
-            raise_for(lib.er_model_open(runtime(), os.fsencode(path), threads, out, why), why)
+            raise_for(code, why)
         except ModelError as error:
             raise ModelError(f"model {name!r}: {path} cannot be loaded: {error}") from error
         self.handle = ffi.gc(out[0], lib.er_model_free)

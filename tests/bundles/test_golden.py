@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edgerun.errors import BundleError
+from edgerun.errors import BundleError, ModelError
 from edgerun_bundles import golden
 from support import models, oracle
 
@@ -61,6 +61,23 @@ def test_an_output_that_is_not_finite_cannot_be_golden(model_file):
 def test_an_output_of_another_kind_cannot_be_golden(model_file, model, kind):
     with pytest.raises(BundleError, match=f"cannot be golden: it holds a {kind}"):
         golden.answers(model_file("odd", model), {"x": np.ones(2, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("content", "inputs"),
+    [
+        (b"no model", {"x": np.ones((1, 2), np.float32)}),
+        (models.steady(), {}),
+        (models.steady(), {"y": np.ones((1, 2), np.float32)}),
+        (models.steady(), {"x": np.ones((1, 2))}),
+        (models.raises(), {"x": -np.ones((1, 2), np.float32)}),
+    ],
+    ids=["corrupt", "no input", "other input", "other dtype", "failing"],
+)
+def test_what_onnxruntime_raises_becomes_an_error_of_ours(model_file, content, inputs):
+    with pytest.raises(ModelError, match=r"odd\.onnx: ") as caught:
+        golden.answers(model_file("odd", content), inputs)
+    assert caught.value.__cause__ is not None
 
 
 @pytest.mark.parametrize("value", [float("nan"), [{"a": float("inf")}], np.array(np.nan)])

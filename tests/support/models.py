@@ -191,6 +191,20 @@ def shared_dim() -> bytes:
     return _model([_node("Add", "a b", "y")], ends[:2], ends[2:])
 
 
+def many_inputs(count: int) -> bytes:
+    """``y`` is the sum of ``x0``, ``x1`` and so on, each float32 [n]."""
+    names = [f"x{i}" for i in range(count)]
+    ends = [_tensor(name, "float32", ["n"]) for name in (*names, "y")]
+    return _model([helper.make_node("Sum", names, ["y"])], ends[:-1], ends[-1:])
+
+
+def many_outputs(count: int) -> bytes:
+    """``x`` float32 [n] is each of ``y0``, ``y1`` and so on."""
+    names = [f"y{i}" for i in range(count)]
+    ends = [_tensor(name, "float32", ["n"]) for name in ("x", *names)]
+    return _model([_node("Identity", "x", name) for name in names], ends[:1], ends[1:])
+
+
 def default_input() -> bytes:
     """``y = x * scale``: the input ``scale`` float32 [1] may be left out and is then 3."""
     ends = [
