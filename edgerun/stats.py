@@ -32,7 +32,13 @@ class ModelStats(NamedTuple):
 
 
 class ShadowStats(NamedTuple):
-    """What became of the calls offered to one watched model of one node."""
+    """What became of the calls offered to one watched model of one node.
+
+    Attributes:
+        node: the shadow_deploy node that watches.
+        model: the watched model.
+        counts: the calls, by what became of them.
+    """
 
     node: str
     model: str
@@ -64,7 +70,14 @@ class ShadowResult(NamedTuple):
 
 
 class RunnerStats(NamedTuple):
-    """The state of a runner: its bundle, its models by name, and its watches."""
+    """The state of a runner.
+
+    Attributes:
+        name: of its bundle.
+        version: of its bundle.
+        models: model name to what the model has done.
+        shadows: one for each watch, in the order of the graph.
+    """
 
     name: str
     version: str

@@ -31,6 +31,7 @@ class Explanation(NamedTuple):
     """Every step from a key to its arm, for a person who asks why; ``str()`` lays it out on lines."""
 
     salt: str
+    """The split's own."""
     key: bytes
     """The bytes that were hashed."""
     seed: int
@@ -42,6 +43,7 @@ class Explanation(NamedTuple):
     range: Range
     """The range that contains `point`."""
     arm: str
+    """The owner of `range`."""
     why: str
     """The same as one sentence."""
 
