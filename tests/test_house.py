@@ -43,6 +43,9 @@ LINES_MAX = 400
 """A file has one job: 300 lines are long, and more than these are too many."""
 
 
+parsed = cache(ast.parse)
+
+
 class Module(NamedTuple):
     """One module of a package, read but not imported."""
 
@@ -51,7 +54,7 @@ class Module(NamedTuple):
 
     @property
     def tree(self) -> ast.Module:
-        return ast.parse(self.source)
+        return parsed(self.source)
 
     @property
     def package(self) -> str:
