@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+from edgerun._shown import shown
+from edgerun.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +28,27 @@ class BreakerPolicy(NamedTuple):
     trials: int = 3
 
 
+def _check(policy: BreakerPolicy) -> None:
+    for name, count in (("failures", policy.failures), ("trials", policy.trials)):
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InputError(f"BreakerPolicy: {name} must be an integer of 1 or more, got {shown(count)}")
+    seconds = policy.retry_after_s
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= sys.float_info.max:
+        raise InputError(f"BreakerPolicy: retry_after_s must be a number of seconds, 0 or more, got {shown(seconds)}")
+
+
 class Breaker:
     """Counts a model's failures in a row. Closed: it serves. Open: the control serves and trials run in the shadow."""
 
     __slots__ = ("_clock", "_good_trials", "_lock", "_next_trial", "_policy", "failures", "is_open")
 
     def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        """Make a closed breaker.
+
+        Raises:
+            InputError: the policy would open it without a failure, close it without a trial, or never try again.
+        """
+        _check(policy)
         self._policy, self._clock = policy, clock
         self._lock = threading.Lock()
         self.failures = 0
@@ -69,7 +88,7 @@ class Breaker:
             if not self.is_open:
                 return
             if not good:
-                self._good_trials = 0
+                self._good_trials, self._next_trial = 0, self._clock() + self._policy.retry_after_s
                 return
             self._good_trials += 1
             self._next_trial = self._clock()  # a good trial may be followed by the next at once

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
-from edgerun import EdgeRunner
+from edgerun import LIMITS, EdgeRunner
 from edgerun.cli.output import columns, duration_text, examples, json_line, share_text
 from edgerun_bundles import recipes
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgerun import RunnerStats, ShadowCounts, ShadowStats
 
 RECIPE = "digits"
-CALLS_BETWEEN_WAITS = 32  # half of the shadow's queue, so that nothing is dropped
+CALLS_BETWEEN_WAITS = LIMITS.shadow_queue_max  # so that nothing is dropped
 BAR_UPDATES = 200  # at most: each costs time on a slow terminal
 WAIT_S = 0.2  # at a time, so that Ctrl-C is heard
 
@@ -114,10 +114,14 @@ def _progress_bar(length: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     steps = 1 + length // BAR_UPDATES
-    with click.progressbar(length=length, label="serving", width=0, update_min_steps=steps, file=sys.stderr) as bar:
+    bar = click.progressbar(length=length, label="serving", width=0, update_min_steps=steps, file=sys.stderr)
+    try:  # the bar's own "with" leaves the cursor hidden where Ctrl-C comes at its start
+        bar.render_progress()
         yield bar.update
         bar.finish()
         bar.render_progress()  # the last steps may have been too few to show
+    finally:
+        bar.render_finish()
 
 
 def _by_arm(calls: Sequence[Served]) -> dict[str, list[Served]]:

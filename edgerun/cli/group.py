@@ -63,8 +63,6 @@ class Commands(click.Group):
         except EdgerunError as error:
             raise Failure(str(error)) from error
         except KeyboardInterrupt as error:
-            if sys.stderr.isatty():
-                sys.stderr.write("\x1b[?25h")  # a bar that had just begun leaves the cursor hidden
             raise Interrupted("interrupted") from error
         except OSError as error:
             if error.errno == errno.EPIPE:

@@ -172,7 +172,7 @@ int er_shadow_work(er_shadow *shadow);
  * copied; other values of a lane that was made without outputs move into the queue, so run or offer such a lane no
  * more afterwards. ER_EFULL, ER_ELIMIT (bytes) and ER_ECLOSED are counted as drops of every watch. */
 int er_shadow_offer(er_shadow *shadow, er_lane *lane, uint64_t sequence, const er_watch *watches, size_t n_watches);
-/* Wait until every offered job is done: ER_OK, or ER_ETIMEOUT. timeout_ms < 0 waits for ever. */
+/* Wait until every offered job is done or the queue is closed: ER_OK, or ER_ETIMEOUT. timeout_ms < 0: for ever. */
 int er_shadow_wait(er_shadow *shadow, int64_t timeout_ms);
 /* Move up to max finished results into out; returns how many. */
 int er_shadow_results(er_shadow *shadow, er_shadow_result *out, size_t max);

@@ -1,7 +1,7 @@
 /* shadow.c: the queue between the calls that are served and the models that are only watched.
  *
- * A call never waits here: it claims room with one atomic add, copies its tensors into a spare lane and pushes it.
- * The worker takes a mutex only to fall asleep, to wake a waiter, and to append a result. */
+ * A call never waits here: it claims room with one atomic add, copies its tensors into a spare lane, pushes it and
+ * posts a semaphore if the worker sleeps. The mutex is for the worker, readers of results and closing. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -35,7 +35,7 @@ int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t
         shadow->counters[i] = (struct er_shadow_counters){0};
     }
     pthread_mutex_init(&shadow->mutex, NULL);
-    pthread_cond_init(&shadow->work, NULL);
+    sem_init(&shadow->work, 0, 0);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -70,7 +70,7 @@ void er_shadow_free(er_shadow *shadow) {
     free_lanes(&shadow->queue);
     free_lanes(&shadow->spare);
     pthread_cond_destroy(&shadow->idle);
-    pthread_cond_destroy(&shadow->work);
+    sem_destroy(&shadow->work);
     pthread_mutex_destroy(&shadow->mutex);
     free(shadow->results);
     free(shadow);
@@ -89,18 +89,17 @@ static int copy_for_queue(er_shadow *shadow, er_lane *lane, er_lane **out) {
     return er_lane_copy(lane, out);
 }
 
+/* A semaphore and no mutex: a worker that was put off while it held one would make the call wait. */
 static void wake(er_shadow *shadow) {
     atomic_thread_fence(memory_order_seq_cst); /* the push is seen before sleeping is read */
-    if (atomic_load(&shadow->sleeping)) {
-        pthread_mutex_lock(&shadow->mutex);
-        pthread_cond_signal(&shadow->work);
-        pthread_mutex_unlock(&shadow->mutex);
+    if (atomic_load(&shadow->sleeping) && atomic_exchange(&shadow->sleeping, 0)) {
+        sem_post(&shadow->work);
     }
 }
 
 static void leave(er_shadow *shadow, size_t bytes) {
     atomic_fetch_sub(&shadow->bytes, bytes);
-    if (atomic_fetch_sub(&shadow->pending, 1) == 1) {
+    if (atomic_fetch_sub(&shadow->pending, 1) == 1 && atomic_load(&shadow->waiters) > 0) {
         pthread_mutex_lock(&shadow->mutex);
         pthread_cond_broadcast(&shadow->idle);
         pthread_mutex_unlock(&shadow->mutex);
@@ -266,14 +265,24 @@ static er_lane *look_for_work(er_shadow *shadow) {
     return NULL;
 }
 
-static void sleep_until_work(er_shadow *shadow, er_lane **lane) {
-    pthread_mutex_lock(&shadow->mutex);
-    atomic_store(&shadow->sleeping, 1);
-    while ((*lane = er_ring_pop(&shadow->queue)) == NULL && !atomic_load(&shadow->closed)) {
-        pthread_cond_wait(&shadow->work, &shadow->mutex);
+static void wait_for_wake(er_shadow *shadow) {
+    while (sem_wait(&shadow->work) != 0) { /* only a signal handler can end it early */
     }
-    atomic_store(&shadow->sleeping, 0);
-    pthread_mutex_unlock(&shadow->mutex);
+}
+
+static er_lane *sleep_until_work(er_shadow *shadow) {
+    for (;;) {
+        atomic_store(&shadow->sleeping, 1);
+        atomic_thread_fence(memory_order_seq_cst); /* sleeping is seen before the ring is looked at */
+        er_lane *lane = er_ring_pop(&shadow->queue);
+        if (lane != NULL || atomic_load(&shadow->closed)) {
+            if (!atomic_exchange(&shadow->sleeping, 0)) {
+                wait_for_wake(shadow); /* somebody saw a sleeper: the post that is on its way is taken */
+            }
+            return lane;
+        }
+        wait_for_wake(shadow);
+    }
 }
 
 /* Keep a lane to copy later calls into, unless as many of its size would be more than may be queued. */
@@ -289,7 +298,7 @@ int er_shadow_work(er_shadow *shadow) {
     for (;;) {
         er_lane *lane = look_for_work(shadow);
         if (lane == NULL) {
-            sleep_until_work(shadow, &lane);
+            lane = sleep_until_work(shadow);
         }
         if (lane == NULL) {
             return ER_OK;
@@ -305,6 +314,7 @@ void er_shadow_close(er_shadow *shadow) {
     if (shadow->running != NULL) {
         (void)er_lane_stop(shadow->running); /* a run that cannot be stopped is waited for */
     }
-    pthread_cond_broadcast(&shadow->work);
+    pthread_cond_broadcast(&shadow->idle);
     pthread_mutex_unlock(&shadow->mutex);
+    wake(shadow);
 }

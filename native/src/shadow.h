@@ -3,6 +3,7 @@
 #define ER_SHADOW_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "lane.h"
 #include "ring.h"
@@ -20,9 +21,10 @@ struct er_shadow {
     struct er_ring queue, spare; /* lanes to run, and lanes to copy into */
     atomic_size_t pending;       /* queued or in the worker's hands */
     atomic_size_t bytes;
-    atomic_int closed, sleeping;
+    atomic_int closed, sleeping, waiters;
     pthread_mutex_t mutex;
-    pthread_cond_t work, idle;
+    pthread_cond_t idle;
+    sem_t work;                /* posted to a worker that sleeps */
     er_lane *running;          /* under the mutex: what er_shadow_close() shall stop */
     er_shadow_result *results; /* a ring of ER_SHADOW_RESULTS_MAX results, under the mutex */
     size_t first_result, n_results;

@@ -28,10 +28,12 @@ int er_shadow_wait(er_shadow *shadow, int64_t timeout_ms) {
     struct timespec deadline = deadline_after(timeout_ms > 0 ? timeout_ms : 0);
     int failed = 0;
     pthread_mutex_lock(&shadow->mutex);
-    while (!failed && atomic_load(&shadow->pending) > 0) {
+    atomic_fetch_add(&shadow->waiters, 1);
+    while (!failed && atomic_load(&shadow->pending) > 0 && !atomic_load(&shadow->closed)) {
         failed = timeout_ms < 0 ? pthread_cond_wait(&shadow->idle, &shadow->mutex)
                                 : pthread_cond_timedwait(&shadow->idle, &shadow->mutex, &deadline);
     }
+    atomic_fetch_sub(&shadow->waiters, 1);
     pthread_mutex_unlock(&shadow->mutex);
     return failed ? ER_ETIMEOUT : ER_OK;
 }

@@ -20,10 +20,11 @@ from edgerun_bundles import recipes
 from support import oracle
 
 EDGERUN = Path(sys.executable).with_name("edgerun")
+TIMEOUT_S = 300  # the shadow gets next to no time where others keep every core busy
 
 
 def run(*arguments):
-    return subprocess.run([EDGERUN, "demo", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([EDGERUN, "demo", *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_ctrl_c_on_a_terminal_ends_the_bar_and_the_run():
         process.send_signal(signal.SIGINT)
         while b"interrupted" not in seen:
             seen += os.read(controller, 1024)
-        assert process.wait(30) == 130
+        assert process.wait(TIMEOUT_S) == 130
         assert process.stdout.read() == b""
     os.close(controller)
     assert b"Traceback" not in seen

@@ -36,7 +36,7 @@ def shell(environment) -> Callable[[str], subprocess.CompletedProcess]:
 
     def run(line: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            ["bash", "-c", line], text=True, capture_output=True, timeout=60, check=False, env=environment
+            ["bash", "-c", line], text=True, capture_output=True, timeout=300, check=False, env=environment
         )
 
     return run

@@ -59,7 +59,7 @@ def test_ctrl_c_ends_with_one_line_and_130(environment, toy):
         process.stdin.flush()
         assert process.stdout.readline()  # it serves, and waits for the next line
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read().strip() == "edgerun: interrupted"
 
 
@@ -72,7 +72,7 @@ def test_ctrl_c_stops_a_run_that_has_a_deadline(environment, make_bundle):
         process.stdin.flush()
         assert process.stdout.readline()  # the first call is answered, and the second one stalls
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read().strip() == "edgerun: interrupted"
 
 

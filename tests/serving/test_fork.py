@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
+import shutil
 import threading
 import traceback
 
 import numpy as np
 import pytest
 
-from edgerun import BreakerPolicy, ClosedError, EdgeRunner
+from edgerun import BreakerPolicy, BundleError, ClosedError, EdgeRunner
 from support import models
 from support.serve import CHALLENGED, WATCHED, assert_same, write_bundle
 
@@ -169,6 +170,24 @@ def test_a_child_that_closes_stays_closed(watched):
         return repr(watched)
 
     assert in_child(child) == "EdgeRunner(closed)"
+
+
+def test_a_child_whose_bundle_is_gone_says_so_where_it_must_be_opened_again(tmp_path):
+    folder = write_bundle(tmp_path / "b", models.steady())
+    runner = EdgeRunner.open(folder, threads=2)
+    shutil.rmtree(folder)
+
+    def child():
+        for _ in range(2):
+            with pytest.raises(BundleError, match="missing"):
+                runner.predict(X)
+        runner.close()
+        with pytest.raises(ClosedError):
+            runner.predict(X)
+
+    in_child(child)
+    assert_same(runner.predict(X), {"y": 2 * X})
+    runner.close()
 
 
 def test_a_child_can_open_the_bundle_again(serve, tmp_path):
