@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from edgerun import bundle as bundles
 from edgerun._core.runtime import Lane, run_prepared
+from edgerun._fork import follow_forks
 from edgerun._shown import shown
 from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane, row_outputs
 from edgerun.errors import ClosedError, DeadlineError, InputError
@@ -21,7 +22,6 @@ from edgerun.limits import LIMITS
 from edgerun.prediction import BatchPrediction, Prediction
 from edgerun.routing import Meta, Route, event_id
 from edgerun.serving import Answer, Call, Serving, make_fallback, make_prediction
-from edgerun.shadow import SHADOW_THREAD
 from edgerun.stats import RunnerStats, ShadowResult, runner_stats
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class EdgeRunner:
         """Serve an opened bundle; use EdgeRunner.open()."""
         self._start_stream()
         self._serve(serving)
-        _runners.add(self)
+        follow_forks(self)
 
     def _serve(self, serving: Serving) -> None:
         self._served: Serving | None = serving
@@ -357,8 +357,13 @@ class EdgeRunner:
             return "EdgeRunner(closed)"
         return f"EdgeRunner({served.bundle.name!r}, version={served.bundle.version!r}, models={list(served.sessions)})"
 
-    def _after_fork(self, *, alone: bool) -> None:
-        """Go on in a forked child: a new stream of events, new locks, no threads of the parent's."""
+    def after_fork(self, *, alone: bool) -> None:
+        """Go on in a forked child: a new stream of events, new locks, no threads of the parent's. Called by the fork.
+
+        Args:
+            alone: no other thread of the parent can have been inside a model; else the bundle is opened again at
+                the first call.
+        """
         self._start_stream()
         served = self._served
         if served is None:
@@ -369,22 +374,3 @@ class EdgeRunner:
             served.disown()
             self._finalizer.detach()
             self._served, self._stale = None, served
-
-
-_runners: weakref.WeakSet[EdgeRunner] = weakref.WeakSet()
-_alone = True
-
-
-def _before_fork() -> None:
-    """Note whether another thread may be inside a model, holding locks that nobody will release in the child."""
-    global _alone  # noqa: PLW0603 - what the parent knows before the fork is told to the child after it
-    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
-    _alone = all(thread.name == SHADOW_THREAD for thread in others)  # those run models of their own
-
-
-def _after_fork_in_child() -> None:
-    for runner in list(_runners):
-        runner._after_fork(alone=_alone)  # noqa: SLF001 - the fork handler is part of the runner
-
-
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

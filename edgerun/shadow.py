@@ -8,7 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgerun._core import runtime as core
+from edgerun._core import shadow as core
+from edgerun._fork import SHADOW_THREAD
 from edgerun._shown import shown
 from edgerun.errors import InputError
 from edgerun.limits import LIMITS
@@ -28,9 +29,6 @@ def check_timeout(timeout_s: float | None) -> None:
         return
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not timeout_s >= 0:
         raise InputError(f"timeout_s must be a number of seconds, 0 or more, or None, got {shown(timeout_s)}")
-
-
-SHADOW_THREAD = "edgerun-shadow"
 
 
 class Comparison(NamedTuple):

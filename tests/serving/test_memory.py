@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 
 import numpy as np
@@ -132,5 +133,7 @@ def test_runners_that_are_closed_give_back_their_memory(serve):
         runner.close()
         del runner
         if turn == 4:
+            gc.collect()
             before = resident_mb()
+    gc.collect()
     assert resident_mb() - before < 30  # ten runners of 12 MB each

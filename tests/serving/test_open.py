@@ -35,7 +35,7 @@ def test_as_many_threads_as_are_allowed(serve):
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"failures": 0}, "failures must be a whole number, 1 or more, got 0"),
+        ({"failures": 0}, "failures must be an integer of 1 or more, got 0"),
         ({"failures": 2.5}, "failures must be"),
         ({"trials": -1}, "trials must be"),
         ({"trials": True}, "trials must be"),

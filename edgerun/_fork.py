@@ -1,0 +1,45 @@
+"""What a forked child is told before it goes on: whether its parent's other threads may have been inside a model.
+
+A fork copies locks as they stand, and nobody is there in the child to release what another thread held. edgerun makes
+its own anew; those inside onnxruntime it cannot reach, so what another thread may have been using is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Protocol
+
+SHADOW_THREAD = "edgerun-shadow"
+"""The name of shadow threads. They run models of their own, which no call uses."""
+
+
+class Forked(Protocol):
+    """Something that goes on in a forked child."""
+
+    def after_fork(self, *, alone: bool) -> None:
+        """Mend this object in the child; ``alone`` says that no other thread can have been inside a model."""
+
+
+_objects: weakref.WeakSet[Forked] = weakref.WeakSet()
+_alone = True
+
+
+def follow_forks(forked: Forked) -> None:
+    """Call the object's after_fork() in every child that is forked while it lives."""
+    _objects.add(forked)
+
+
+def _before_fork() -> None:
+    global _alone  # noqa: PLW0603 - what the parent sees before the fork is told to the child after it
+    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    _alone = all(thread.name == SHADOW_THREAD for thread in others)
+
+
+def _after_fork_in_child() -> None:
+    for forked in list(_objects):
+        forked.after_fork(alone=_alone)
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
