@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from edgerun import bundle as bundles
 from edgerun._core.runtime import Lane, run_prepared
 from edgerun._fork import follow_forks
+from edgerun._shown import shown
 from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane, row_outputs
-from edgerun.errors import ClosedError, DeadlineError
+from edgerun.errors import ClosedError, DeadlineError, InputError
 from edgerun.guard import BreakerPolicy
 from edgerun.inputs import check_cast, check_inputs
 from edgerun.limits import LIMITS
@@ -64,14 +65,18 @@ class EdgeRunner:
 
         Args:
             path: the folder that holds ``bundle.json``.
-            threads: threads of one model run, the caller's included. One is best for small models.
+            threads: threads of one model run, the caller's included: 1 to ``LIMITS.threads_max``. One is best for
+                small models.
             breaker: when a failing model is kept from serving.
 
         Raises:
+            InputError: ``threads`` or ``breaker`` is out of range.
             BundleError: the bundle is missing, malformed or inconsistent.
             GraphError: its routing graph is wrong.
             ModelError: a model cannot be loaded.
         """
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= LIMITS.threads_max:
+            raise InputError(f"threads must be a whole number from 1 to {LIMITS.threads_max}, got {shown(threads)}")
         return cls(Serving(bundles.read(path), threads=threads, policy=breaker))
 
     def _start_stream(self) -> None:
