@@ -54,7 +54,7 @@ class Workers:
         """
         with self._changed:
             if self._closed:
-                raise ClosedError("this runner is closed; open the bundle again")
+                raise ClosedError
             self._calls += 1
         try:
             yield
