@@ -54,7 +54,7 @@ class Workers:
         """
         with self._changed:
             if self._closed:
-                raise ClosedError("this runner is closed; open the bundle again")
+                raise ClosedError
             self._calls += 1
         try:
             yield
@@ -124,22 +124,24 @@ def answer_by_deadline(
         return _settle(_run_until(workers, session, feeds, check=False, deadline=deadline), session, None)
     standby = serving.sessions[control.model]
     until = deadline - _reserve_s(standby, deadline)
-    problem, reason = "deadline", f"model {route.model!r} gave no answer in time"
+    problem, reason, ran = "deadline", f"model {route.model!r} gave no answer in time", False
     if session.breaker.is_open:
         problem, reason = "breaker_open", f"model {route.model!r}: its breaker is open"
     elif until > time.monotonic():
-        outcome = _run_until(workers, session, feeds, check=True, deadline=until)
+        outcome, ran = _run_until(workers, session, feeds, check=True, deadline=until), True
         if outcome is not None and outcome.problem is None:
             session.breaker.record_success()
             return _settle(outcome, session, None)
-        session.breaker.record_failure()
         if outcome is not None and outcome.problem is not None:
             problem, reason = outcome.problem, outcome.reason
-    serving.count_fallback(route.model, problem)
     try:
-        return _settle(_run_until(workers, standby, feeds, check=False, deadline=deadline), standby, problem)
+        answer = _settle(_run_until(workers, standby, feeds, check=False, deadline=deadline), standby, problem)
     except ModelError as error:
         raise ModelError(f"{error}; it stood in for a failure: {reason}") from error
+    serving.count_fallback(route.model, problem)
+    if ran:
+        session.breaker.record_failure()
+    return answer
 
 
 def _reserve_s(standby: Session, deadline: float) -> float:

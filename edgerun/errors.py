@@ -30,7 +30,10 @@ class DeadlineError(EdgerunError, TimeoutError):
 
 
 class ClosedError(EdgerunError):
-    """The object was closed, or belongs to another process; open it again."""
+    """A runner was closed. Open the bundle again."""
+
+    def __init__(self, message: str = "this runner is closed; open the bundle again") -> None:
+        super().__init__(message)
 
 
 class CoreError(EdgerunError):

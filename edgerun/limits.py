@@ -62,6 +62,9 @@ class Limits(NamedTuple):
     watches_max: int = 16
     """Models that watch one call: ``ER_WATCHES_MAX`` of the C core, less the place of a trial."""
 
+    threads_max: int = 256
+    """Threads of one model run; onnxruntime would start any number of them."""
+
     workers_max: int = 4
     """Threads for calls with a deadline, and for apredict()."""
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 from edgerun import bundle as bundles
 from edgerun._core.runtime import Lane, run_prepared
 from edgerun._fork import follow_forks
+from edgerun._shown import shown
+from edgerun._threads import CallThreads
 from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane, row_outputs
-from edgerun.errors import ClosedError, DeadlineError
+from edgerun.errors import ClosedError, DeadlineError, InputError
 from edgerun.guard import BreakerPolicy
 from edgerun.inputs import check_cast, check_inputs
 from edgerun.limits import LIMITS
@@ -25,12 +27,9 @@ from edgerun.stats import RunnerStats, ShadowResult, runner_stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import ThreadPoolExecutor
 
-    from edgerun.deadline import Workers
     from edgerun.signature import Signature
 
-CLOSED = "this runner is closed; open the bundle again"
 _DEFAULT_POLICY = BreakerPolicy()
 
 
@@ -64,22 +63,25 @@ class EdgeRunner:
 
         Args:
             path: the folder that holds ``bundle.json``.
-            threads: threads of one model run, the caller's included. One is best for small models.
+            threads: threads of one model run, the caller's included: 1 to ``LIMITS.threads_max``. One is best for
+                small models.
             breaker: when a failing model is kept from serving.
 
         Raises:
+            InputError: ``threads`` or ``breaker`` is out of range.
             BundleError: the bundle is missing, malformed or inconsistent.
             GraphError: its routing graph is wrong.
             ModelError: a model cannot be loaded.
         """
+        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= LIMITS.threads_max:
+            raise InputError(f"threads must be a whole number from 1 to {LIMITS.threads_max}, got {shown(threads)}")
         return cls(Serving(bundles.read(path), threads=threads, policy=breaker))
 
     def _start_stream(self) -> None:
         self._epoch = os.urandom(8).hex()
         self._sequences = itertools.count()
         self._lock = threading.Lock()
-        self._pools: dict[str, ThreadPoolExecutor] = {}
-        self._workers: Workers | None = None
+        self._threads = CallThreads()
 
     def predict(
         self,
@@ -180,7 +182,7 @@ class EdgeRunner:
         from edgerun.deadline import answer_by_deadline, deadline_of  # noqa: PLC0415 - it brings concurrent.futures
 
         deadline = deadline_of(deadline_s, fallback, started)
-        served, workers = self._serving(), self._deadline_workers()
+        served, workers = self._serving(), self._threads.workers()
         with workers.call():
             call = Call(key, meta, self._epoch, next(self._sequences))
             route = served.decide(*call)
@@ -245,13 +247,14 @@ class EdgeRunner:
         """
         import asyncio  # noqa: PLC0415 - a device app that never awaits need not pay 20 ms for it
 
+        self._serving()
         timed = options.get("deadline_s") is not None
-        pool = self._pool("edgerun-deadline" if timed else "edgerun-async")
+        pool = self._threads.pool("edgerun-deadline" if timed else "edgerun-async")
         answer = partial(self._predict_since, time.monotonic()) if timed else self.predict
         try:
             answered = asyncio.get_running_loop().run_in_executor(pool, partial(answer, inputs, **options))
         except RuntimeError as error:  # close() came in between
-            raise ClosedError(CLOSED) from error
+            raise ClosedError from error
         return await answered
 
     def shadows(self, timeout_s: float | None = None) -> list[ShadowResult]:
@@ -303,40 +306,14 @@ class EdgeRunner:
             if self._stale is not None:
                 self._serve(self._stale.reopened())
             if self._served is None:
-                raise ClosedError(CLOSED)
+                raise ClosedError
             return self._served
-
-    def _pool(self, name: str) -> ThreadPoolExecutor:
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most apps never need it
-
-        self._serving()
-        with self._lock:
-            if self._served is None:
-                raise ClosedError(CLOSED)
-            if name not in self._pools:
-                self._pools[name] = ThreadPoolExecutor(LIMITS.workers_max, thread_name_prefix=name)
-            return self._pools[name]
-
-    def _deadline_workers(self) -> Workers:
-        from edgerun.deadline import Workers  # noqa: PLC0415 - it brings concurrent.futures
-
-        with self._lock:
-            if self._served is None:
-                raise ClosedError(CLOSED)
-            if self._workers is None:
-                self._workers = Workers()
-            return self._workers
 
     def close(self) -> None:
         """Refuse further calls, let those under way end, and stop the shadow; what it has queued is dropped."""
         with self._lock:
             self._served = self._stale = None
-            pools, self._pools = self._pools, {}
-            workers, self._workers = self._workers, None
-        for pool in pools.values():
-            pool.shutdown(wait=True)  # what it has queued finds the runner closed
-        if workers is not None:
-            workers.close()
+        self._threads.close()
         self._finalizer()
 
     def __enter__(self) -> Self:

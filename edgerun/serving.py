@@ -144,8 +144,9 @@ class Serving:
             return self._answer_by_control(route, control, feeds, call, "breaker_open", reason)
         outcome = session.run(feeds, check=True)
         if outcome.problem is not None:
-            session.breaker.record_failure()
-            return self._answer_by_control(route, control, feeds, call, outcome.problem, outcome.reason)
+            answer = self._answer_by_control(route, control, feeds, call, outcome.problem, outcome.reason)
+            session.breaker.record_failure()  # not where the control failed as well: then the inputs were to blame
+            return answer
         session.breaker.record_success()
         return last_answer(session, outcome, None)
 
@@ -153,11 +154,12 @@ class Serving:
         self, route: Route, control: Route, feeds: tuple[Array, ...], call: Call, problem: str, reason: str
     ) -> Answer:
         """Let the control answer as if the call had been its own: it may have a control too."""
-        self.count_fallback(route.model, problem)
         try:
-            return self.answer(control, feeds, call)._replace(fallback=problem)
+            answer = self.answer(control, feeds, call)._replace(fallback=problem)
         except ModelError as error:
             raise ModelError(f"{error}; it stood in for a failure: {reason}") from error
+        self.count_fallback(route.model, problem)
+        return answer
 
     def control_of(self, route: Route, call: Call) -> Route | None:
         """Return the route to the nearest control that is another model; None where there is none."""

@@ -227,6 +227,19 @@ def test_a_bad_trial_leaves_it_open_and_the_good_ones_start_anew(serve, case):
     assert runner.stats().models["challenger"].fallbacks == {problem: 2, "breaker_open": 7}
 
 
+@pytest.mark.parametrize("options", [{}, {"deadline_s": TIMEOUT_S}], ids=["at once", "by a deadline"])
+def test_inputs_that_fail_the_control_too_are_not_held_against_the_challenger(serve, options):
+    served = {"control": models.shared_dim(), "challenger": models.shared_dim()}
+    runner = serve(served, CHALLENGED, breaker=BreakerPolicy(failures=2))
+    unequal = {"a": np.ones((2, 3), np.float32), "b": np.ones((3, 3), np.float32)}
+    for _ in range(5):
+        with pytest.raises(ModelError):
+            runner.predict(unequal, key="a", **options)
+    stats = runner.stats().models["challenger"]
+    assert (stats.breaker_open, stats.fallbacks) == (False, {})
+    assert stats.failures == 5
+
+
 def test_no_trial_runs_before_its_time(serve):
     runner = challenged(serve, models.raises, failures=1, retry_after_s=3600)
     fail(runner, 1)
