@@ -207,14 +207,15 @@ class EdgeRunner:
         """Answer a batch: each row takes its own way; rows of one arm run together and come back in order.
 
         Args:
-            inputs: as for predict(); the first axis of every input is the row.
-            keys: one key per row.
-            metas: one dict of meta fields per row.
+            inputs: as for predict(); the first axis of every input, and of every output, is the row. There is at
+                least one.
+            keys: one key per row: a list, an array or any other iterable.
+            metas: one dict of meta fields per row, likewise.
             cast: as for predict().
 
         Returns:
-            The outputs with a row per input row, and a Prediction for each row. The latency of a row is that of
-            the run it was part of.
+            The outputs with a row per input row, and a Prediction for each row, whose arrays are views of them. The
+            latency of a row is that of the run it was part of.
 
         Raises:
             InputError: as for predict(); or the model takes no batch, or the numbers of rows, keys and metas differ.

@@ -197,9 +197,11 @@ class Serving:
 
     def offer(self, route: Route, lane: Lane, key: Any, meta: Meta | None, epoch: str, sequence: int) -> None:
         """Offer a call that was answered to the watches of its route, those that its key samples. Never waits."""
-        slots = self._sampled(route, key, meta, epoch, sequence)
+        slots = self._unsampled.get(id(route))
+        if slots is None:
+            slots = self._sampled(route, key, meta, epoch, sequence)
         if slots:
-            self.offer_to(slots, lane, sequence)
+            (self._shadow or self.shadow()).offer(lane.handle, sequence, slots)
 
     def watching(self, route: Route, call: Call, fallback: str | None) -> tuple[int, ...]:
         """Return who watches an answer: what its key samples, and a due trial of a model whose breaker is open."""

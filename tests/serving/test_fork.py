@@ -8,6 +8,7 @@ import multiprocessing
 import shutil
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -203,6 +204,24 @@ def test_a_child_can_open_the_bundle_again(serve, tmp_path):
     parent.close()
 
 
+def test_threads_of_a_child_may_all_be_the_first_to_ask(watched):
+    watched.predict(X)
+
+    def child():
+        barrier = threading.Barrier(4)
+
+        def ask(_):
+            barrier.wait(TIMEOUT_S)
+            return [watched.predict(X).id for _ in range(50)]
+
+        with ThreadPoolExecutor(4) as pool:
+            return [each for ids in pool.map(ask, range(4)) for each in ids]
+
+    ids = in_child(child)
+    assert len(set(ids)) == 200
+    assert len({each.partition("-")[0] for each in ids}) == 1
+
+
 def test_a_grandchild_goes_on_too(watched):
     ids = answer_in_every_way(watched)
     ids += in_child(lambda: answer_in_every_way(watched) + in_child(lambda: answer_in_every_way(watched)))
@@ -220,6 +239,7 @@ def test_a_runner_that_was_closed_stays_closed_in_the_child(watched):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("has_threads", [True], indirect=True)
 def test_a_fork_at_any_moment_of_other_threads_calls(serve):
     """Whatever lock another thread holds when the fork comes: edgerun's, and those inside onnxruntime."""
     patient = BreakerPolicy(failures=10**9)
