@@ -174,5 +174,3 @@ def _check_shape(port: Port, shape: tuple[int, ...]) -> None:
     for axis, (expected, size) in enumerate(zip(port.dims, shape, strict=True)):
         if isinstance(expected, int) and size != expected:
             raise _wrong(port, f"shape {list(shape)}: axis {axis} is {size}, not {expected}")
-        if size == 0:
-            raise _wrong(port, f"shape {list(shape)}: axis {axis} is empty")
