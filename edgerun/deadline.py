@@ -63,13 +63,13 @@ class Workers:
                 self._calls -= 1
                 self._changed.notify_all()
 
-    def submit(self, session: Session, lane: Lane, *, check: bool) -> Future[Outcome]:
-        """Run a lane on a thread of the session's; within call() only."""
+    def submit(self, session: Session, waiting: list[Lane], *, check: bool) -> Future[Outcome]:
+        """Run the lane that waits in a list on a thread of the session's; within call() only."""
         with self._changed:
             if session.name not in self._pools:
                 name = f"edgerun-run-{session.name}"
                 self._pools[session.name] = ThreadPoolExecutor(LIMITS.workers_max, thread_name_prefix=name)
-            return self._pools[session.name].submit(session.run_lane, lane, check=check)
+            return self._pools[session.name].submit(lambda: session.run_lane(waiting.pop(), check=check))
 
     def close(self) -> None:
         """Refuse further calls, and return when those under way, and the late runs of others, have ended."""
@@ -163,11 +163,15 @@ def _run_until(
     deadline: float,
 ) -> Outcome | None:
     lane = Lane(feeds, len(session.output_names))
-    future = workers.submit(session, lane, check=check)
+    waiting = [lane]
+    future = workers.submit(session, waiting, check=check)
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
     except FutureTimeoutError:
         return None
     finally:
-        if not future.done() and not future.cancel():
-            lane.stop()  # nobody waits for it any more: it is late, or Ctrl-C ended the wait
+        if not future.done():  # nobody waits for it any more: it is late, or Ctrl-C ended the wait
+            if future.cancel():
+                waiting.clear()  # the pool forgets a cancelled run only when its turn comes
+            else:
+                lane.stop()

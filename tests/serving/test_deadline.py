@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import numpy as np
+import psutil
 import pytest
 
 from edgerun import LIMITS, BreakerPolicy, DeadlineError, InputError, ModelError
@@ -157,6 +158,17 @@ def test_runs_that_cannot_be_stopped_never_keep_the_control_waiting(serve):
             late.append(runner.predict(TROUBLE, key="a", deadline_s=DEADLINE_S * 2, fallback=FALLBACK))
     assert {prediction.fallback for prediction in late} == {"deadline"}
     assert "control" in {prediction.model for prediction in late[LIMITS.workers_max :]}
+
+
+@pytest.mark.slow
+def test_calls_that_waited_in_vain_for_a_stuck_model_keep_no_inputs(serve):
+    runner = serve(unstoppable())
+    x = np.full((500_000, 2), -1, np.float32)  # 4 MB
+    for turn in range(LIMITS.workers_max + 60):
+        runner.predict(x, deadline_s=0.01, fallback=FALLBACK)
+        if turn == LIMITS.workers_max:
+            before = psutil.Process().memory_info().rss
+    assert psutil.Process().memory_info().rss - before < 100 * 2**20  # all would be 240 MB
 
 
 def test_a_challenger_that_fails_in_time_falls_back_with_its_own_problem(serve):
