@@ -82,6 +82,11 @@ class Breaker:
             self._next_trial = self._clock() + self._policy.retry_after_s
             return True
 
+    def return_trial(self) -> None:
+        """Make a claimed trial due again: the shadow had no room for it."""
+        with self._lock:
+            self._next_trial = self._clock()
+
     def record_trial(self, *, good: bool) -> None:
         """Count a trial's result; enough good ones in a row close the breaker."""
         with self._lock:

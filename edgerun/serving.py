@@ -211,9 +211,12 @@ class Serving:
         return slots
 
     def offer_to(self, slots: tuple[int, ...], lane: Lane, sequence: int) -> None:
-        """Offer a lane to watches by their slots, to all at once: strings and maps move out of it."""
+        """Offer a lane to watches and trials by their slots, to all at once: strings and maps move out of it."""
         shadow = self._shadow or self.shadow()
-        shadow.offer(lane.handle, sequence, slots)
+        if not shadow.offer(lane.handle, sequence, slots):
+            for model, slot in self._trial_slots.items():
+                if slot in slots:
+                    self.sessions[model].breaker.return_trial()
 
     def _sampled(self, route: Route, key: Any, meta: Meta | None, epoch: str, sequence: int) -> tuple[int, ...]:
         slots = self._unsampled.get(id(route))
@@ -240,11 +243,12 @@ class Serving:
         if shadow is None:
             return
         models = {slot: model for model, slot in self._trial_slots.items()}
-        for result in shadow.results():
-            if result.slot in models:
-                self.sessions[models[result.slot]].breaker.record_trial(good=self._is_good_trial(result))
-            else:
-                self._results.append(result)
+        with self._lock:  # or the results of two threads that collect at once would change places
+            for result in shadow.results():
+                if result.slot in models:
+                    self.sessions[models[result.slot]].breaker.record_trial(good=self._is_good_trial(result))
+                else:
+                    self._results.append(result)
 
     def _is_good_trial(self, result: Comparison) -> bool:
         """Judge a trial as a served run: it raised nothing, is finite, and has the shape where that is declared."""

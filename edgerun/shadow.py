@@ -95,12 +95,12 @@ class Shadow:
         _lowest_priority()
         core.shadow_work(self._queue)  # returns after close(); the GIL is never held inside
 
-    def offer(self, lane: Any, sequence: int, slots: tuple[int, ...]) -> None:
+    def offer(self, lane: Any, sequence: int, slots: tuple[int, ...]) -> bool:
         """Copy a C lane's inputs and outputs into the queue for some watches, or count why not. Never waits."""
         watches = self._arrays.get(slots)
         if watches is None:
             watches = self._arrays[slots] = core.watch_array([self._watches[slot] for slot in slots])
-        core.shadow_offer(self._queue, lane, sequence, watches, len(slots))
+        return bool(core.shadow_offer(self._queue, lane, sequence, watches, len(slots)) >= 0)
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until all offered calls are done; False if the time ran out. Ctrl-C is heard meanwhile."""

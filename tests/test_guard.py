@@ -108,6 +108,15 @@ def test_a_trial_that_never_reports_is_tried_again_after_the_same_time(clock):
     assert breaker.claim_trial()
 
 
+def test_a_trial_that_is_returned_is_due_again_at_once(clock):
+    breaker = opened(clock, retry_after_s=30)
+    clock.now += 30
+    assert breaker.claim_trial()
+    breaker.return_trial()
+    assert breaker.claim_trial()
+    assert not breaker.claim_trial()
+
+
 def test_a_good_trial_may_be_followed_by_the_next_at_once(clock):
     breaker = opened(clock, trials=2)
     clock.now += 30

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
-from edgerun import BreakerPolicy, ModelError
+from edgerun import LIMITS, BreakerPolicy, ModelError
 from support import models, oracle
 from support.serve import CHALLENGED, assert_same
 
@@ -327,6 +329,19 @@ def test_a_call_can_be_watched_and_a_trial_at_once_even_with_strings(serve):
     runner.shadows(TIMEOUT_S)
     counts = runner.stats().shadows[0].counts
     assert (counts.offered, counts.done, counts.disagreed, counts.failed) == (5, 5, 0, 0)
+
+
+def test_a_trial_that_the_shadow_had_no_room_for_is_due_again_at_once(serve):
+    retry_after_s = 0.5
+    runner = challenged(serve, models.raises, failures=1, retry_after_s=retry_after_s, trials=1)
+    too_large = np.ones((LIMITS.shadow_queue_max_bytes // X.nbytes, 2), np.float32)
+    fail(runner, 1)
+    until = time.monotonic() + 1.2 * retry_after_s
+    while time.monotonic() < until:
+        assert runner.predict(too_large, key="a").fallback == "breaker_open"
+    assert runner.predict(X, key="a").fallback == "breaker_open"
+    runner.shadows(TIMEOUT_S)
+    assert not runner.stats().models["challenger"].breaker_open
 
 
 def test_the_counters_of_each_model(serve):
