@@ -123,7 +123,7 @@ class ModelCounts(NamedTuple):
     """What a model has done since it was opened.
 
     Attributes:
-        runs: runs begun, those of a prepared lane that had to be repeated included.
+        runs: runs that ended, those of a prepared lane that had to be repeated included.
         failures: runs that onnxruntime ended with an error.
         nonfinite: runs with NaN or infinity in an output, where that was checked.
         latency_s: a running mean of the time of a run in seconds, with weight 1/8 on the newest.
