@@ -24,6 +24,7 @@ from edgerun._shown import shown
 from edgerun.errors import BundleError, GraphError
 from edgerun.golden import Golden, parse_golden
 from edgerun.graph import Graph, check_signatures, parse_graph
+from edgerun.guard import DEFAULT_POLICY, BreakerPolicy
 from edgerun.limits import LIMITS
 from edgerun.session import Session
 from edgerun.signature import Signature
@@ -107,7 +108,9 @@ def write(
     return read(target)
 
 
-def open_sessions(models: Mapping[str, Path], graph: Graph, *, threads: int) -> dict[str, Session]:
+def open_sessions(
+    models: Mapping[str, Path], graph: Graph, *, threads: int, policy: BreakerPolicy = DEFAULT_POLICY
+) -> dict[str, Session]:
     """Load every model and check that those a node leads to can stand in for each other.
 
     Raises:
@@ -121,7 +124,7 @@ def open_sessions(models: Mapping[str, Path], graph: Graph, *, threads: int) -> 
             raise BundleError(f"model {name!r}: {path} is missing")
         loaded[name] = Model(name, os.fspath(path), threads)
     signature = check_signatures(graph, {name: Signature.of(name, model) for name, model in loaded.items()})
-    return {name: Session(name, model, signature) for name, model in loaded.items()}
+    return {name: Session(name, model, signature, policy) for name, model in loaded.items()}
 
 
 def read_json(path: Path) -> Any:

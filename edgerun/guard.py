@@ -37,6 +37,9 @@ def _check(policy: BreakerPolicy) -> None:
         raise InputError(f"BreakerPolicy: retry_after_s must be a number of seconds, 0 or more, got {shown(seconds)}")
 
 
+DEFAULT_POLICY = BreakerPolicy()
+
+
 class Breaker:
     """Counts a model's failures in a row. Closed: it serves. Open: the control serves and trials run in the shadow."""
 

@@ -17,7 +17,7 @@ from edgerun._shown import shown
 from edgerun._threads import CallThreads
 from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane, row_outputs
 from edgerun.errors import ClosedError, DeadlineError, InputError
-from edgerun.guard import BreakerPolicy
+from edgerun.guard import DEFAULT_POLICY, BreakerPolicy
 from edgerun.inputs import check_cast, check_inputs
 from edgerun.limits import LIMITS
 from edgerun.prediction import BatchPrediction, Prediction
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgerun.signature import Signature
-
-_DEFAULT_POLICY = BreakerPolicy()
 
 
 class EdgeRunner:
@@ -58,7 +56,7 @@ class EdgeRunner:
         self._finalizer = weakref.finalize(self, serving.close)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, threads: int = 1, breaker: BreakerPolicy = _DEFAULT_POLICY) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, threads: int = 1, breaker: BreakerPolicy = DEFAULT_POLICY) -> Self:
         """Open a bundle folder.
 
         Args:

@@ -17,15 +17,16 @@ from numpy import ndarray
 from edgerun._core.runtime import Array, Lane, Model, Value
 from edgerun.bundle import Bundle, open_sessions
 from edgerun.errors import ModelError
-from edgerun.guard import Breaker, BreakerPolicy
 from edgerun.prediction import Prediction
 from edgerun.routing import Decide, Meta, Route, compile_graph, event_id, follow, in_share
-from edgerun.session import Outcome, Session
 from edgerun.shadow import Comparison, Shadow, ShadowCounts, check_timeout
 from edgerun.split import key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from edgerun.guard import BreakerPolicy
+    from edgerun.session import Outcome, Session
 
 SHADOW_RESULTS_KEPT = 4096
 
@@ -92,13 +93,11 @@ class Serving:
 
     def __init__(self, bundle: Bundle, *, threads: int, policy: BreakerPolicy) -> None:
         self.bundle, self.threads, self._policy = bundle, threads, policy
-        self.sessions = open_sessions(bundle.models, bundle.graph, threads=threads)
+        self.sessions = open_sessions(bundle.models, bundle.graph, threads=threads, policy=policy)
         start, self.routes, self.watches = compile_graph(bundle.name, bundle.version, bundle.graph)
         self.decide: Decide = partial(follow, start) if isinstance(start, Route) else start
         self.signature = next(iter(self.sessions.values())).signature
-        self.output_names = tuple(port.name for port in self.signature.outputs)
-        for session in self.sessions.values():
-            session.breaker = Breaker(policy)
+        self.output_names = self.signature.output_names
         self._trial_slots = {name: len(self.watches) + i for i, name in enumerate(self.sessions)}
         self._shapes_are_declared = all(
             port.dims is not None and all(isinstance(size, int) for size in port.dims[1:])
@@ -123,8 +122,8 @@ class Serving:
     def _watched_models(self) -> list[Model]:
         """Open the watched models again: the shadow has sessions of its own, so that it shares no allocator."""
         models = [Model(watch.model, str(self.bundle.models[watch.model]), 1) for watch in self.watches]
-        for watch, model in zip(self.watches, models, strict=True):
-            Session(watch.model, model, self.signature)  # arranges the order of its inputs and outputs
+        for model in models:
+            model.arrange(self.signature.input_names, self.signature.output_names)
         return models
 
     # ---- answering with care: whatever the hot path of the runner did not settle ----

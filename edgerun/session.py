@@ -99,19 +99,17 @@ class Outcome(NamedTuple):
 class Session:
     """One opened model behind the signature that all models of the bundle share."""
 
-    def __init__(self, name: str, model: Model, signature: Signature) -> None:
+    def __init__(self, name: str, model: Model, signature: Signature, policy: BreakerPolicy) -> None:
         self.name, self.model, self.signature = name, model, signature
         self.handle = model.handle
-        self.breaker = Breaker(BreakerPolicy())
-        self.output_names = tuple(port.name for port in signature.outputs)
-        model.arrange(tuple(port.name for port in signature.inputs), self.output_names)
-        self._names = tuple(port.name for port in signature.inputs)
+        self.breaker = Breaker(policy)
+        self.output_names = signature.output_names
+        self._names = signature.input_names
+        model.arrange(self._names, self.output_names)
         self._dtypes = tuple(port.dtype for port in signature.inputs)
         self._free: dict[Any, list[Lane]] = {}
         self._unprepared: set[_Shapes] = set()
-        self._preparable = all(
-            port.dtype not in {None, np.dtype(object)} for port in signature.outputs + signature.inputs
-        )
+        self._preparable = all(port.dtype not in {None, core.STRING} for port in signature.outputs + signature.inputs)
         self.take: Callable[[Any], Lane | None] = (
             _take_one(self._names[0], self._dtypes[0], self._free)
             if len(self._names) == 1

@@ -16,6 +16,16 @@ class Signature(NamedTuple):
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs, in order."""
+        return tuple(port.name for port in self.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
+        return tuple(port.name for port in self.outputs)
+
     @classmethod
     def of(cls, name: str, model: Model) -> Signature:
         """Return a model's signature.

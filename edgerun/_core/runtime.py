@@ -102,11 +102,6 @@ def runtime() -> Any:
         return _runtime
 
 
-def runtime_version() -> str:
-    """Return the version of the onnxruntime library that is loaded, such as "1.32.0"."""
-    return str(ffi.string(lib.er_runtime_version(runtime())).decode())
-
-
 def message(why: Any) -> str:
     """Return the sentence that onnxruntime left in an er_message."""
     return str(ffi.string(why.text).decode(errors="replace"))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Memory: TypeAlias = "bytes | memoryview | NDArray[Any]"
 
-NULL: CData = ffi.NULL
-
 SPLIT_MAX_RANGES: int = lib.ER_SPLIT_MAX_RANGES
 
 KEY_MAX_BYTES: int = lib.ER_PY_KEY_MAX_BYTES
@@ -30,7 +28,7 @@ For a key of more than `KEY_MAX_BYTES` the index is past every arm."""
 split_assign: Callable[[CData, bytes, int, CData], int] = lib.er_split_assign
 """``split_assign(split, key: bytes, len(key), hash_out) -> arm index``, which also gives the hash.
 
-It cannot fail for a split of `split_new` and a ``bytes`` key. ``hash_out`` is `NULL` or a `new_hash` of the
+It cannot fail for a split of `split_new` and a ``bytes`` key. ``hash_out`` is a `new_hash` of the
 calling thread; it gets the key's 64-bit hash."""
 
 
