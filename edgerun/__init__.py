@@ -8,6 +8,7 @@ from edgerun.errors import (
     EdgerunError,
     GraphError,
     InputError,
+    LogError,
     ModelError,
     SplitError,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "GraphError",
     "InputError",
     "Limits",
+    "LogError",
     "ModelError",
     "ModelStats",
     "Prediction",

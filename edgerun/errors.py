@@ -38,3 +38,7 @@ class ClosedError(EdgerunError):
 
 class CoreError(EdgerunError):
     """The C core reported a failure that no more specific error describes."""
+
+
+class LogError(EdgerunError):
+    """A log cannot be written or read: the folder, the disk, or what is in a file."""

@@ -1,0 +1,64 @@
+"""msgpack and zstd, the two libraries that a frame's payload is made with. Nothing else of the package imports them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+import zstandard
+
+from edgerun.errors import LogError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEVEL = 3
+
+
+def pack(value: Any) -> bytes:
+    """Return a value as msgpack.
+
+    Raises:
+        LogError: msgpack has no form for it.
+    """
+    try:
+        return bytes(msgpack.packb(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise LogError(f"this value cannot be logged: {error}") from error
+
+
+def unpack(raw: bytes) -> Any:
+    """Return the value of msgpack bytes. Never makes more items than there are bytes.
+
+    Raises:
+        LogError: the bytes are not one whole msgpack value.
+    """
+    try:
+        return msgpack.unpackb(raw, strict_map_key=False)
+    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
+        raise LogError(f"not a msgpack value: {error}") from error
+
+
+def compress(pieces: Sequence[bytes]) -> bytes:
+    """Return the pieces, joined, as one zstd frame that ends a block after each: pieces of unlike statistics."""
+    compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj(size=sum(map(len, pieces)))
+    out = []
+    for piece in pieces:
+        out += [compressor.compress(piece), compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)]
+    out.append(compressor.flush())
+    return b"".join(out)
+
+
+def decompress(stored: bytes, bytes_max: int) -> bytes:
+    """Return what a zstd frame holds.
+
+    Raises:
+        LogError: it is no such frame, or declares no size, or one of more than ``bytes_max``.
+    """
+    try:
+        size = zstandard.frame_content_size(stored)
+        if not 0 <= size <= bytes_max:
+            raise LogError(f"a payload of {size} bytes: at most {bytes_max} are allowed")
+        return zstandard.ZstdDecompressor(max_window_size=max(1024, 2 * bytes_max)).decompress(stored)
+    except zstandard.ZstdError as error:
+        raise LogError(f"not a zstd frame: {error}") from error

@@ -1,0 +1,187 @@
+/* edgerun_log.h: recording what was served, and profiles of what came in and out.
+ *
+ * The rules of edgerun.h hold here too. In addition:
+ *  a. Whoever serves only copies: one record in a preallocated ring, no lock, no allocation, no wait. Where the ring is
+ *     full the record is lost and counted.
+ *  b. One thread at a time drains the ring. It turns records into columns and brings the profiles up to date; it may
+ *     allocate. edgerun/log/FORMAT.md says what the columns mean.
+ *  c. The recorder outlives its sources and profiles.
+ */
+#ifndef EDGERUN_LOG_H
+#define EDGERUN_LOG_H
+
+#include "edgerun_runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Nanoseconds of the clock that all times of events are of: since boot, sleep included where the system can tell. */
+int64_t er_clock_ns(void);
+
+/* CRC-32C (Castagnoli) of len bytes, going on from a former result; 0 at the start. */
+uint32_t er_crc32c(uint32_t crc, const void *data, size_t len);
+
+/* ---- packing: n unsigned integers as lengths and bits; FORMAT.md, Columns ---- */
+
+/* Write n lengths and at most 8 * n bytes of bits; returns the number of those in *bits_len. */
+int er_pack_u64(const uint64_t *values, size_t n, uint8_t *lengths, uint8_t *bits, size_t *bits_len);
+/* The inverse. ER_EINVAL where a length is above 64, or bits_len is not what the lengths need. */
+int er_unpack_u64(const uint8_t *lengths, size_t n, const uint8_t *bits, size_t bits_len, uint64_t *values);
+
+/* ---- profile: what the calls that one model answered for one arm were like ---- */
+
+#define ER_PROFILE_COLUMNS_MAX 256
+#define ER_PROFILE_ELEMENTS_MAX 1024 /* of one tensor and call */
+#define ER_SKETCH_CELLS_PER_OCTAVE 64
+
+typedef struct er_profile er_profile;
+
+/* cells_max bounds the memory of the sketches, in pages of one octave. */
+int er_profile_new(size_t n_inputs, size_t n_outputs, size_t pages_max, er_profile **out);
+void er_profile_free(er_profile *profile);
+
+/* One port's tensor of one call, or some rows of it. Numbers in their own type, or texts. */
+typedef struct er_profile_data {
+    int32_t type;      /* ER_TYPE_* */
+    uint32_t columns;  /* of each row; at most ER_PROFILE_COLUMNS_MAX */
+    uint32_t rows;
+    const void *data;  /* rows * columns numbers; or texts end to end */
+    const uint32_t *offsets; /* rows * columns + 1 offsets of texts, else NULL */
+} er_profile_data;
+
+/* Take a port's data in: ports are the inputs, then the outputs. A port keeps the type and number of columns it had
+ * first; other data is counted in `unlike`, and left out. */
+int er_profile_update(er_profile *profile, size_t port, const er_profile_data *data);
+/* Count a call's latency; from any thread, without a lock. */
+void er_profile_latency(er_profile *profile, int64_t latency_ns);
+/* Move everything but the latencies into a new profile and start anew (take), or copy it, latencies included (copy). */
+int er_profile_take(er_profile *profile, er_profile **out);
+int er_profile_copy(er_profile *profile, er_profile **out);
+
+typedef struct er_profile_port {
+    int32_t type;     /* 0 where nothing was seen */
+    uint32_t columns;
+    uint64_t seen, unlike;
+    const uint64_t *count, *missing, *infinite, *zero, *unsketched; /* `columns` of each; of texts missing is empty texts */
+    const double *min, *max, *mean, *m2;
+    const uint8_t *registers; /* of texts: columns * 1024, else NULL */
+} er_profile_port;
+
+/* Only for a profile that nobody updates: one of take or copy. */
+int er_profile_read(const er_profile *profile, size_t port, er_profile_port *out);
+/* The cells of a column in ascending order; returns how many, ER_ELIMIT where max is too small. */
+int er_profile_cells(const er_profile *profile, size_t port, uint32_t column, int32_t *cells, uint64_t *weights,
+                     size_t max);
+typedef struct er_frequent {
+    char text[64];
+    uint32_t len;
+    uint64_t weight;
+} er_frequent;
+/* The frequent texts of a column, by weight; *error is by how much a weight may be too low. */
+int er_profile_frequent(const er_profile *profile, size_t port, uint32_t column, er_frequent *out, size_t max,
+                        uint64_t *error);
+/* Cells of the latencies (nanoseconds) so far; as er_profile_cells(). */
+int er_profile_latencies(const er_profile *profile, int32_t *cells, uint64_t *weights, size_t max);
+
+/* ---- recorder ---- */
+
+typedef struct er_recorder er_recorder;
+
+enum {
+    ER_EVENT_CALL = 1,
+    ER_EVENT_SHADOW = 2,
+    ER_EVENT_ERROR = 3,
+    ER_EVENT_CAPTURE = 4,
+    ER_EVENT_PROFILE = 5,
+    ER_EVENT_LABEL = 16, /* this and above: journal; they may use the last eighth of the ring */
+    ER_EVENT_OUTCOME = 17,
+    ER_EVENT_LOSS = 18,
+    ER_EVENT_LIFECYCLE = 19
+};
+
+enum { ER_FLAG_NONFINITE = 1, ER_FLAG_FAILED = 2, ER_FLAG_DISAGREE = 4, ER_FLAG_KEYED = 128 /* has a unit; not stored */ };
+
+#define ER_RECORD_BYTES_MAX 65536 /* of one record; what does not fit is lost */
+
+/* ring_bytes: a power of two, 65536 to 2^30. */
+int er_recorder_new(size_t ring_bytes, er_recorder **out);
+void er_recorder_free(er_recorder *recorder);
+/* In a forked child, before anything else: forget what the parent recorded. */
+void er_recorder_reset(er_recorder *recorder);
+
+/* ---- source: what the calls of one way have in common ---- */
+
+typedef struct er_source {
+    er_recorder *recorder;  /* NULL: run, and record nothing */
+    er_model *model;
+    er_profile *profile;    /* may be NULL */
+    uint32_t number;        /* FORMAT.md, sources */
+    uint8_t check_finite;   /* whether a run is checked: the model has a control */
+    uint8_t keyed;          /* whether deciding the way hashed a key */
+    uint32_t capture_below; /* inputs are captured where the upper half of XXH64(id) is below this */
+} er_source;
+
+typedef struct er_event {
+    uint64_t sequence, unit;
+    int64_t time_ns, latency_ns;
+    uint8_t flags;
+} er_event;
+
+/* Record a call that a lane answered; lane NULL: no outputs. A lane that was made without outputs is described first. */
+int er_record_call(const er_source *source, const er_event *event, er_lane *lane);
+/* The same for single rows of a lane, whose first axis is the row in every input and output. */
+int er_record_rows(const er_source *source, const er_event *events, const uint32_t *rows, size_t n, er_lane *lane);
+/* Record a value in msgpack. */
+int er_record_note(er_recorder *recorder, int kind, const er_event *event, uint32_t source, const void *value, size_t len);
+/* Let the shadow's worker record what it runs: sources[slot] for every slot. Before the first offer. */
+int er_shadow_record(er_shadow *shadow, const er_source *const *sources);
+
+typedef struct er_losses {
+    uint64_t calls, shadows, errors, captures, journal; /* records that found no room, since the recorder was made */
+} er_losses;
+void er_recorder_losses(const er_recorder *recorder, er_losses *out);
+
+/* ---- draining ---- */
+
+/* Sleep until a record waits; then at most gather_ms more, or until gather_records wait, or er_recorder_wake().
+ * Returns how many wait, about; 0 after a wake. timeout_ms bounds the whole; negative for ever. */
+int er_recorder_wait(er_recorder *recorder, int64_t timeout_ms, int64_t gather_ms, size_t gather_records);
+void er_recorder_wake(er_recorder *recorder);
+
+/* Rows as columns, in the order of the ring. numbers_at and bytes_at have rows + 1 entries: row i owns
+ * numbers[numbers_at[i] .. numbers_at[i + 1]) and likewise bytes. */
+typedef struct er_batch {
+    size_t rows;
+    uint8_t *kind, *flags;
+    uint32_t *source;
+    uint64_t *sequence, *unit;
+    int64_t *time_us;
+    uint32_t *latency; /* the code of FORMAT.md */
+    uint16_t *shape;   /* number of the shape of the row's outputs: er_recorder_shape() */
+    uint64_t *numbers; /* of the outputs: integers, the order-preserving bits of floats; a shadow's difference last */
+    uint32_t *numbers_at;
+    uint8_t *bytes;    /* texts of the outputs, each after its length in 4 bytes; or the value of a note */
+    uint32_t *bytes_at;
+} er_batch;
+
+/* At most rows_max rows, and as many bytes as the ring. Freed with er_batch_free(). */
+int er_batch_new(const er_recorder *recorder, size_t rows_max, er_batch **out);
+void er_batch_free(er_batch *batch);
+/* Take what the ring holds into a batch and the profiles; returns the number of rows. */
+int er_recorder_drain(er_recorder *recorder, er_batch *batch);
+/* Positions in the ring since it was made: of its end, and up to where it was drained. */
+uint64_t er_recorder_head(const er_recorder *recorder);
+uint64_t er_recorder_tail(const er_recorder *recorder);
+
+typedef struct er_output_shape {
+    uint8_t form, type, count; /* FORMAT.md, outputs; count: columns */
+} er_output_shape;
+/* The outputs of a shape; returns how many. */
+int er_recorder_shape(const er_recorder *recorder, size_t shape, er_output_shape *out, size_t max);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
