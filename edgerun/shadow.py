@@ -82,11 +82,15 @@ class ShadowCounts(NamedTuple):
 class Shadow:
     """The queue, its worker thread and the models that it runs; a process's own, never shared over a fork."""
 
-    def __init__(self, models: Sequence[tuple[Model, float]]) -> None:
-        """Watch ``(model, tolerance)`` pairs; the index of a pair is the slot of its watch."""
+    def __init__(self, models: Sequence[tuple[Model, float]], sources: Sequence[Any] = ()) -> None:
+        """Watch ``(model, tolerance)`` pairs; the index of a pair is the slot of its watch.
+
+        Its runs are recorded under C sources, one for each pair; without sources they are not.
+        """
         self._models = tuple(models)  # the queue holds bare pointers to them
         self._queue = core.new_shadow(LIMITS.shadow_queue_max, LIMITS.shadow_queue_max_bytes, max(1, len(models)))
         self._watches = [core.new_watch(model, slot, tolerance) for slot, (model, tolerance) in enumerate(models)]
+        self._sources = core.record_shadow(self._queue, sources) if sources else None
         self._arrays: dict[tuple[int, ...], Any] = {}  # of watches, by their slots
         self._thread = threading.Thread(target=self._work, name=SHADOW_THREAD, daemon=True)
         self._thread.start()

@@ -40,7 +40,8 @@ class Source(NamedTuple):
         arm: that the innermost random split assigned.
         assignment: as Prediction.assignment.
         fallback: why the route's model did not answer.
-        node: the shadow_deploy node that watched.
+        node: the shadow_deploy node that watched; "" where a model was on trial.
+        outputs: the names of the outputs.
     """
 
     bundle: str
@@ -52,6 +53,7 @@ class Source(NamedTuple):
     assignment: str | None = None
     fallback: str | None = None
     node: str | None = None
+    outputs: tuple[str, ...] = ()
 
 
 class OutputShape(NamedTuple):
