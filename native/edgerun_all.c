@@ -6,9 +6,11 @@
 #define _POSIX_C_SOURCE 200809L
 #endif
 #include "src/compare.c"
+#include "src/crc32c.c"
 #include "src/error.c"
 #include "src/lane.c"
 #include "src/model.c"
+#include "src/pack.c"
 #include "src/ring.c"
 #include "src/runtime.c"
 #include "src/shadow.c"

@@ -26,7 +26,8 @@ uint32_t er_crc32c(uint32_t crc, const void *data, size_t len);
 
 /* Write n lengths and at most 8 * n bytes of bits; returns the number of those in *bits_len. */
 int er_pack_u64(const uint64_t *values, size_t n, uint8_t *lengths, uint8_t *bits, size_t *bits_len);
-/* The inverse. ER_EINVAL where a length is above 64, or bits_len is not what the lengths need. */
+/* The inverse. ER_EINVAL where a length is above 64, bits_len is not what the lengths need, or the bits that fill the
+ * last byte are not zero. */
 int er_unpack_u64(const uint8_t *lengths, size_t n, const uint8_t *bits, size_t bits_len, uint64_t *values);
 
 /* ---- profile: what the calls that one model answered for one arm were like ---- */
