@@ -8,6 +8,7 @@ import msgpack
 import zstandard
 
 from edgerun.errors import LogError
+from edgerun.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,15 +43,28 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(raw: bytes) -> Any:
-    """Return the value of msgpack bytes. Never makes more items than there are bytes.
+    """Return the value of msgpack bytes. Never makes more items than there are bytes, and few of those are containers.
 
     Raises:
-        LogError: the bytes are not one whole msgpack value.
+        LogError: the bytes are not one whole msgpack value, or hold an extension or more containers than LIMITS say.
     """
+    room = iter(range(LIMITS.log_containers_max))
+
+    def counted(container: Any) -> Any:
+        if next(room, None) is None:
+            raise LogError(f"a payload of more than {LIMITS.log_containers_max} maps and lists")
+        return container
+
     try:
-        return msgpack.unpackb(raw, strict_map_key=False)
+        return msgpack.unpackb(
+            raw, strict_map_key=False, object_hook=counted, list_hook=counted, ext_hook=_refuse_extension
+        )
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise LogError(f"not a msgpack value: {error}") from error
+
+
+def _refuse_extension(code: int, _: bytes) -> Any:
+    raise LogError(f"a msgpack extension of type {code}")
 
 
 def compress(pieces: Sequence[bytes]) -> bytes:
@@ -82,6 +96,7 @@ def decompress(stored: bytes, bytes_max: int) -> bytes:
         size = zstandard.frame_content_size(stored)
         if not 0 <= size <= bytes_max:
             raise LogError(f"a payload of {size} bytes: at most {bytes_max} are allowed")
-        return zstandard.ZstdDecompressor(max_window_size=max(1024, 2 * bytes_max)).decompress(stored)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=max(1024, 2 * bytes_max))
+        return decompressor.decompress(stored, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise LogError(f"not a zstd frame: {error}") from error
