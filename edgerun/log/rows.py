@@ -41,6 +41,7 @@ class Source(NamedTuple):
         assignment: as Prediction.assignment.
         fallback: why the route's model did not answer.
         node: the shadow_deploy node that watched.
+        outputs: the names of the model's outputs.
     """
 
     bundle: str
@@ -52,6 +53,7 @@ class Source(NamedTuple):
     assignment: str | None = None
     fallback: str | None = None
     node: str | None = None
+    outputs: tuple[str, ...] = ()
 
 
 class OutputShape(NamedTuple):
