@@ -77,5 +77,17 @@ class Limits(NamedTuple):
     label_max_depth: int = 8
     """Lists and dicts within each other in the value of a label."""
 
+    log_frame_max_bytes: int = 16 * 2**20
+    """Bytes of the payload of a log's frame, stored and not."""
+
+    log_frame_rows_max: int = 65536
+    """Rows of a log's frame: a column that all rows share has any number of rows in a few bytes."""
+
+    log_containers_max: int = 2**20
+    """Maps and lists of a log's frame: each takes hundreds of bytes of memory, and few in the frame."""
+
+    log_column_depth_max: int = 4
+    """How deep a column of a log's frame may choose from columns that choose."""
+
 
 LIMITS = Limits()

@@ -8,11 +8,26 @@ import msgpack
 import zstandard
 
 from edgerun.errors import LogError
+from edgerun.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LEVEL = 3
+WINDOW_LOG = 18
+"""The window is as large as nearly every payload; compressing then takes less than 1 MB."""
+_QUICK = zstandard.ZstdCompressionParameters(
+    compression_level=1, strategy=zstandard.STRATEGY_FAST, min_match=7, window_log=WINDOW_LOG
+)
+"""No short matches: in lengths of a few bits each they are chance, and cost more than the symbols."""
+_DENSE = zstandard.ZstdCompressionParameters(
+    compression_level=16,
+    strategy=zstandard.STRATEGY_BTOPT,
+    min_match=6,
+    search_log=1,
+    hash_log=14,
+    chain_log=14,
+    window_log=WINDOW_LOG,
+)
 
 
 def pack(value: Any) -> bytes:
@@ -28,20 +43,42 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(raw: bytes) -> Any:
-    """Return the value of msgpack bytes. Never makes more items than there are bytes.
+    """Return the value of msgpack bytes. Never makes more items than there are bytes, and few of those are containers.
 
     Raises:
-        LogError: the bytes are not one whole msgpack value.
+        LogError: the bytes are not one whole msgpack value, or hold an extension or more containers than LIMITS say.
     """
+    room = iter(range(LIMITS.log_containers_max))
+
+    def counted(container: Any) -> Any:
+        if next(room, None) is None:
+            raise LogError(f"a payload of more than {LIMITS.log_containers_max} maps and lists")
+        return container
+
     try:
-        return msgpack.unpackb(raw, strict_map_key=False)
+        return msgpack.unpackb(
+            raw, strict_map_key=False, object_hook=counted, list_hook=counted, ext_hook=_refuse_extension
+        )
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise LogError(f"not a msgpack value: {error}") from error
 
 
+def _refuse_extension(code: int, _: bytes) -> Any:
+    raise LogError(f"a msgpack extension of type {code}")
+
+
 def compress(pieces: Sequence[bytes]) -> bytes:
     """Return the pieces, joined, as one zstd frame that ends a block after each: pieces of unlike statistics."""
-    compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj(size=sum(map(len, pieces)))
+    return _compress(pieces, _QUICK)
+
+
+def compress_densely(pieces: Sequence[bytes]) -> bytes:
+    """As `compress`, 1 % smaller in ten times the time: for what is written once and kept."""
+    return _compress(pieces, _DENSE)
+
+
+def _compress(pieces: Sequence[bytes], parameters: zstandard.ZstdCompressionParameters) -> bytes:
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj(size=sum(map(len, pieces)))
     out = []
     for piece in pieces:
         out += [compressor.compress(piece), compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)]
@@ -59,6 +96,7 @@ def decompress(stored: bytes, bytes_max: int) -> bytes:
         size = zstandard.frame_content_size(stored)
         if not 0 <= size <= bytes_max:
             raise LogError(f"a payload of {size} bytes: at most {bytes_max} are allowed")
-        return zstandard.ZstdDecompressor(max_window_size=max(1024, 2 * bytes_max)).decompress(stored)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=max(1024, 2 * bytes_max))
+        return decompressor.decompress(stored, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise LogError(f"not a zstd frame: {error}") from error

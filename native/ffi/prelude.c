@@ -1,4 +1,5 @@
 #include "edgerun.h"
+#include "edgerun_log.h"
 #include "edgerun_runtime.h"
 
 /* Calls that Python makes before every inference take as few arguments as they can (17 ns each) and report failure
