@@ -2,10 +2,13 @@
  *
  * A call never waits here: it claims room with one atomic add, copies its tensors into a spare lane, pushes it and
  * posts a semaphore if the worker sleeps. The mutex is for the worker, readers of results and closing. */
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "compare.h"
+#include "recorder.h"
 #include "shadow.h"
 
 enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096, LOOK_NS = 50000, LOOKS_BETWEEN_CLOCKS = 64 };
@@ -73,7 +76,20 @@ void er_shadow_free(er_shadow *shadow) {
     sem_destroy(&shadow->work);
     pthread_mutex_destroy(&shadow->mutex);
     free(shadow->results);
+    free(shadow->sources);
     free(shadow);
+}
+
+int er_shadow_record(er_shadow *shadow, const er_source *const *sources) {
+    size_t bytes = shadow->n_slots * sizeof *sources;
+    if (shadow->sources == NULL) {
+        shadow->sources = malloc(bytes);
+    }
+    if (shadow->sources == NULL) {
+        return ER_ENOMEM;
+    }
+    memcpy(shadow->sources, sources, bytes);
+    return ER_OK;
 }
 
 /* ---- the call's side ---- */
@@ -212,6 +228,27 @@ static int judge(er_lane *lane, double tolerance, OrtValue **outputs, er_shadow_
     return ER_OK;
 }
 
+/* Tell the log what a watched model made of a call; the outputs are those of a run that ended well. */
+static void record_watch(er_shadow *shadow, const er_lane *lane, const er_run *run, OrtValue **outputs,
+                         const er_shadow_result *result) {
+    const er_source *source = shadow->sources == NULL ? NULL : shadow->sources[result->slot];
+    if (source == NULL || source->recorder == NULL) {
+        return;
+    }
+    int failed = result->code != ER_OK;
+    int flags = (result->nonfinite ? ER_FLAG_NONFINITE : 0) | (failed ? ER_FLAG_FAILED : 0) |
+                (result->disagree ? ER_FLAG_DISAGREE : 0);
+    er_event event = {.sequence = result->sequence,
+                      .time_ns = run->start_ns,
+                      .latency_ns = run->latency_ns,
+                      .flags = (uint8_t)flags};
+    er_record_shadow(source, &event, failed ? (double)NAN : result->max_abs_diff, shadow->runtime,
+                     failed ? NULL : outputs, lane->n_feeds, lane->n_outputs);
+    if (!failed && source->profile != NULL) {
+        er_profile_latency(source->profile, run->latency_ns);
+    }
+}
+
 /* Let er_shadow_close() see which run to stop, NULL for none. */
 static void show_running(er_shadow *shadow, er_lane *lane) {
     pthread_mutex_lock(&shadow->mutex);
@@ -229,11 +266,14 @@ static void run_watch(er_shadow *shadow, er_lane *lane, const er_watch *watch) {
         atomic_fetch_add(&counters->dropped_closed, 1);
         return;
     }
-    result.code = er_lane_run_into(lane, watch->model, outputs, &result.latency_ns, NULL);
+    er_run run = {.start_ns = er_clock_ns()};
+    result.code = er_lane_run_into(lane, watch->model, outputs, &run, NULL);
+    result.latency_ns = run.latency_ns;
     show_running(shadow, NULL);
     if (result.code == ER_OK) {
         result.code = judge(lane, (double)watch->tolerance, outputs, &result);
     }
+    record_watch(shadow, lane, &run, outputs, &result);
     for (size_t i = 0; i < lane->n_outputs; i++) {
         er_value_free(shadow->runtime, er_from_ort(outputs[i]));
     }
@@ -252,7 +292,7 @@ static void run_job(er_shadow *shadow, er_lane *lane) {
 
 /* Jobs come in trains, and to wake a sleeper costs the call that does it some microseconds: look for a while first. */
 static er_lane *look_for_work(er_shadow *shadow) {
-    int64_t until = er_monotonic_ns() + LOOK_NS;
+    int64_t until = er_clock_ns() + LOOK_NS;
     do {
         for (int i = 0; i < LOOKS_BETWEEN_CLOCKS; i++) {
             er_lane *lane = er_ring_pop(&shadow->queue);
@@ -261,7 +301,7 @@ static er_lane *look_for_work(er_shadow *shadow) {
             }
             relax();
         }
-    } while (er_monotonic_ns() < until);
+    } while (er_clock_ns() < until);
     return NULL;
 }
 

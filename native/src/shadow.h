@@ -28,6 +28,7 @@ struct er_shadow {
     er_lane *running;          /* under the mutex: what er_shadow_close() shall stop */
     er_shadow_result *results; /* a ring of ER_SHADOW_RESULTS_MAX results, under the mutex */
     size_t first_result, n_results;
+    const er_source **sources; /* of every slot, what its runs are recorded as; NULL where nothing is */
     struct er_shadow_counters counters[];
 };
 
