@@ -28,9 +28,7 @@ class Clocks(NamedTuple):
 
 def system_clocks() -> Clocks:
     """Return the clocks of this system."""
-    return Clocks(
-        lambda: time.clock_gettime_ns(_SINCE_BOOT) // 1000, lambda: time.time_ns() // 1000, _boot()
-    )
+    return Clocks(lambda: time.clock_gettime_ns(_SINCE_BOOT) // 1000, lambda: time.time_ns() // 1000, _boot())
 
 
 def _boot() -> bytes:

@@ -1,12 +1,12 @@
-"""Values to columns, the shortest of FORMAT.md's codes: a few long steps of numpy and C, since calls are being served.
+"""Values to columns, the shortest of FORMAT.md's codes; in few long steps of numpy and C, since calls are being served.
 
-A column is handed on as pieces of msgpack. A piece ends where the statistics of its bytes do, so that whoever compresses
-them can end a block there.
+A column is handed on as pieces of msgpack. A piece ends where the statistics of its bytes do, so that whoever
+compresses them can end a block there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Integers: TypeAlias = "NDArray[np.int64] | NDArray[np.uint64]"
+Integers: TypeAlias = "NDArray[Any]"
+"""int64, or uint64."""
 Pieces: TypeAlias = "list[bytes]"
 
 DISTINCT_MAX = 4096
@@ -35,10 +36,10 @@ _WORD = 2**64
 
 
 class Texts(NamedTuple):
-    """A column of texts: texts[index[i]] is row i's."""
+    """A column of texts: texts[numbers[i]] is row i's."""
 
     texts: list[str]
-    index: NDArray[np.int64]
+    numbers: NDArray[np.int64]
 
 
 class _Choice(NamedTuple):
@@ -61,7 +62,7 @@ def encode(values: Integers) -> Pieces:
 
 def encode_texts(column: Texts) -> Pieces:
     """Return the column of texts."""
-    return [list_head(3) + pack(6) + pack(column.texts), *encode(column.index)]
+    return [list_head(3) + pack(6) + pack(column.texts), *encode(column.numbers)]
 
 
 def texts_of(values: Sequence[bytes]) -> Texts:

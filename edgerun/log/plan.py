@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun.errors import LogError
-from edgerun.log.blocks import SOURCE, Block, of_batch, of_notes
+from edgerun.log.batches import of_batch, of_notes, readable
+from edgerun.log.blocks import SOURCE, Block
 from edgerun.log.frame import FRAME_ROWS_MAX, JOURNAL, MEASUREMENTS, PAYLOAD_BYTES_MAX
 from edgerun.log.payload import pack
 from edgerun.log.rows import Kind
@@ -58,9 +59,7 @@ def frames_of(batch: Batch | None, notes: Sequence[Note]) -> dict[int, list[Plan
     return planned
 
 
-def _frames(
-    batch: Batch | None, rows: NDArray[np.int64], notes: list[tuple[int, int, bytes]]
-) -> Iterator[Planned]:
+def _frames(batch: Batch | None, rows: NDArray[np.int64], notes: list[tuple[int, int, bytes]]) -> Iterator[Planned]:
     sizes = [len(value) + _ROW_BYTES for _, _, value in notes]
     if batch is not None and len(rows):
         weights = _weights(batch, rows)
@@ -91,7 +90,7 @@ def _parts(weights: NDArray[np.int64]) -> Iterator[slice]:
 
 
 def _packed(note: Note) -> tuple[int, int, bytes]:
-    """A note in msgpack; one that has no such form, or is too large, becomes the loss of it: it must not block others."""
+    """A note in msgpack; one that has no such form, or is too large, becomes its loss: it must not block others."""
     try:
         value = pack(note.value)
         why = f"a value of {len(value)} bytes" if len(value) > NOTE_BYTES_MAX else ""
@@ -99,4 +98,4 @@ def _packed(note: Note) -> tuple[int, int, bytes]:
         value, why = b"", str(error)
     if why:
         return Kind.LOSS, note.time_us, pack({"reason": "value", "events": {int(note.kind): 1}, "why": why[:200]})
-    return note.kind, note.time_us, value
+    return note.kind, note.time_us, readable(value)

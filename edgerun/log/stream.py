@@ -73,7 +73,7 @@ class Stream:
         self._clocks = clocks
         self._identity = stream_class, epoch, ids
         self._file = -1
-        self._is_doubtful = self._is_synced = self._is_named = False
+        self._is_torn = self._is_doubtful = self._is_synced = self._is_named = False
 
     def has_vanished(self) -> bool:
         """Whether somebody removed the open segment, or its folder."""
@@ -87,15 +87,14 @@ class Stream:
         """
         head = self.head or self._begin()
         named = {
-            number: source_map(sources[number])
-            for number in planned.sources() - self.at.named
-            if number in sources
+            number: source_map(sources[number]) for number in planned.sources() - self.at.named if number in sources
         }
         clocks = self._clocks.monotonic_us(), self._clocks.wall_us()
         frame = FrameHead(self.at.next_row, planned.rows, *clocks, named)
         data = frame_bytes(head, self.at.size, *stored(payload_pieces(frame, planned.blocks)))
-        self._is_synced = False
+        self._is_synced, self._is_torn = False, True
         write_all(self._disk, self._file, self.at.size, data)
+        self._is_torn = False
         self.at = Position(
             self.at.next_row + planned.rows,
             self.at.size + len(data),
@@ -120,7 +119,7 @@ class Stream:
 
     def roll_back(self, to: Position) -> Retired | None:
         """Undo what was appended since a position; returns the segment where that cannot be done in its file."""
-        if self.head is None:
+        if self.head is None or (self.at == to and not self._is_torn and not self._is_doubtful):
             return None
         if to.size == 0:
             path = self._path()
@@ -133,7 +132,7 @@ class Stream:
                 self._disk.truncate(self._file, to.size)
             except OSError:
                 return self.retire(to)
-            self.at, self._is_synced = to, False
+            self.at, self._is_synced, self._is_torn = to, False, False
             return None
         return self.retire(to)
 
@@ -143,6 +142,23 @@ class Stream:
             return None
         name = self.head.name()
         return Retired(name, self._let_go(to.next_row), to.size, to.next_row)
+
+    def seal_as_it_is(self) -> bool:
+        """Rename the open segment to a sealed one if its frames are large; returns whether it is sealed.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        if self.head is None:
+            return True
+        if not self.at.is_dense:
+            return False
+        self.sync()
+        path = self._path()
+        self._disk.replace(path, f"{path.removesuffix('.open')}.log")
+        self._disk.close(self._let_go(self.at.next_row))
+        self._disk.sync_folder(self._folder)
+        return True
 
     def _begin(self) -> SegmentHead:
         stream_class, epoch, ids = self._identity
@@ -164,7 +180,8 @@ class Stream:
 
     def _let_go(self, next_row: int) -> int:
         file, self._file, self.head = self._file, -1, None
-        self.at, self._is_doubtful = Position(next_row), False
+        self.at = Position(next_row)
+        self._is_torn = self._is_doubtful = False
         return file
 
     def _path(self) -> str:
