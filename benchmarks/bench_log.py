@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 from bench_predict import KEYS, bare_session, sticky_runner
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from side_by_side import side_by_side
 
-from edgerun import EdgeRunner, log
-from edgerun.log import LogPolicy
+from edgerun import EdgeRunner
 from support import models
 
 if TYPE_CHECKING:

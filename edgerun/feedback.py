@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgerun._core.recorder import unit
+from edgerun._core.recorder import unit_of
 from edgerun._shown import shown
 from edgerun.errors import InputError, LogError
 from edgerun.limits import LIMITS
@@ -119,7 +119,7 @@ def outcome_row(name: Any, value: Any, id_: Any, key: Any) -> tuple[Kind, dict[s
     row: dict[str, Any] = {"name": name, "value": float(number)}
     if id_ is not None:
         return Kind.OUTCOME, {**row, "id": _checked_id("id", id_)}
-    return Kind.OUTCOME, {**row, "unit": unit(key_bytes(key))}
+    return Kind.OUTCOME, {**row, "unit": unit_of(key_bytes(key))}
 
 
 def _checked_id(name: str, text: Any) -> str:

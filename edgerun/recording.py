@@ -28,15 +28,17 @@ class Way(NamedTuple):
     Attributes:
         session: of the route's model.
         guarded: whether a control stands by.
-        source: the C source that its calls run by, and are recorded under.
+        source: the ``er_source *`` that its calls run by, and are recorded under.
         source_of_key: the same for a call that brings a key which no split of the way hashed: see note_unit(). None
             where a split did, or nothing is recorded.
+        kept: what keeps the sources alive.
     """
 
     session: Session
     guarded: bool
     source: Any
     source_of_key: Any
+    kept: tuple[core.Source, ...]
 
 
 class Recording:
@@ -51,13 +53,14 @@ class Recording:
         """Return how calls of a route run and are recorded."""
         guarded = route.control is not None
         if self._recorder is None:
-            return Way(session, guarded, core.new_source(None, session.model, check_finite=guarded), None)
+            bare = core.Source(None, session.model, None, 0, check_finite=guarded)
+            return Way(session, guarded, bare.handle, None, (bare,))
         source = self._source(route, route.model, None)
-        sources = [
+        sources = tuple(
             self._recorder.source(source, session.model, self._inputs, self._outputs, check_finite=guarded, keyed=keyed)
             for keyed in (route.unit is not None, True)
-        ]
-        return Way(session, guarded, sources[0], sources[1] if route.unit is None else None)
+        )
+        return Way(session, guarded, sources[0].handle, sources[1].handle if route.unit is None else None, sources)
 
     def _source(self, route: Route, model: str | None, fallback: str | None) -> Source:
         from edgerun.log.rows import Source  # noqa: PLC0415 - who keeps no log does not import it
@@ -74,7 +77,7 @@ class Recording:
             outputs=self._outputs,
         )
 
-    def watch_sources(self, watches: Sequence[Watch], sessions: Iterable[str]) -> list[Any]:
+    def watch_sources(self, watches: Sequence[Watch], sessions: Iterable[str]) -> list[core.Source]:
         """Return the C sources of watched runs: one for each watch, then one for the trials of each model."""
         if self._recorder is None:
             return []
@@ -105,7 +108,7 @@ class Recording:
         """Record an answer that the hot path did not give."""
         source = self._answer_source(route, call, answer.model, answer.fallback)
         if source is not None:
-            core.record_call(source, self._event(route, call, answer.latency_ns), answer.lane.handle)
+            core.record_call(source, self._event(route, call, answer.latency_ns), answer.lane)
 
     def no_answer(self, route: Route, call: Call, waited_ns: int) -> None:
         """Record that the caller's own fallback was returned."""
@@ -124,13 +127,13 @@ class Recording:
             group[2].append(self._event(route, call, answer.latency_ns))
             group[3].append(row)
         for source, lane, events, indices in groups.values():
-            core.record_rows(source, events, indices, lane.handle)
+            core.record_rows(source, events, indices, lane)
 
     def _answer_source(self, route: Route, call: Call, model: str | None, fallback: str | None) -> Any:
         if self._recorder is None:
             return None
         keyed = route.unit is not None or call.key is not None
-        key = (2 * route.index + keyed, model, fallback)
+        key = (2 * route.number + keyed, model, fallback)
         source = self._answers.get(key)
         if source is None:
             source = self._answers[key] = self._recorder.source(
@@ -140,7 +143,7 @@ class Recording:
 
     def _event(self, route: Route, call: Call, latency_ns: int) -> core.Event:
         raw = unit_bytes(route, call.key, call.meta)
-        unit = None if raw is None else core.unit(raw)
+        unit = None if raw is None else core.unit_of(raw)
         return core.Event(call.sequence, unit, core.clock_ns() - latency_ns, latency_ns)
 
     def error(self, route: Route | None, sequence: int, error: Exception) -> None:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgerun._core.split import split_assign_key, split_assign_unit
+from edgerun._core.recorder import split_assign_keyed
+from edgerun._core.split import split_assign_key
 from edgerun._shown import shown
 from edgerun.errors import GraphError, InputError
 from edgerun.graph import Graph, KeySplit, RandomSplit, ShadowDeploy, purpose_salt, salt_of
@@ -50,7 +51,7 @@ class Route(NamedTuple):
         watches: the models to run beside this one.
         unit: the meta field whose value, or else the caller's key, is the unit that the innermost sticky split hashed;
             None where none did.
-        index: its number among all routes of the graph.
+        number: among all routes of the graph.
     """
 
     version: str
@@ -61,7 +62,7 @@ class Route(NamedTuple):
     control: Step | None = None
     watches: tuple[Watch, ...] = ()
     unit: str | None = None
-    index: int = 0
+    number: int = 0
 
 
 Decide = Callable[[Any, "Meta | None", str, int], Route]
@@ -103,7 +104,7 @@ def _keyed_split(
         else:
             try:
                 raw = unit.encode() if type(unit) is str else key_bytes(unit)
-                step = arms[split_assign_unit(handle, raw, len(raw))]
+                step = arms[split_assign_keyed(handle, raw, len(raw))]
                 if forced and raw in forced:
                     step = forced[raw]
                 elif enrol is not None and not in_share(enrol, raw):
@@ -229,7 +230,7 @@ class _Compiler:
         control = so_far.control
         while type(control) is Route and control.model == model:  # a model cannot stand in for itself
             control = control.control
-        self.routes.append(so_far._replace(model=model, watches=watches, control=control, index=len(self.routes)))
+        self.routes.append(so_far._replace(model=model, watches=watches, control=control, number=len(self.routes)))
         if len(self.routes) > LIMITS.routes_max:
             raise GraphError(f"node {so_far.path[0]!r}: the graph has more than {LIMITS.routes_max} ways through it")
         if len(watches) > LIMITS.watches_max:

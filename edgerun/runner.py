@@ -150,12 +150,13 @@ class EdgeRunner(Feedback):
         except InputError as error:
             served.recording.error(None, sequence, error)
             raise
-        session, guarded, source, source_of_key = served.ways[route.index]
+        session, guarded, source, source_of_key, _ = served.ways[route.number]
         lane = None if guarded and session.breaker.is_open else session.take(inputs)
         if lane is None:
             return self._predict_with_care(served, route, Call(key, meta, self._epoch, sequence), inputs, cast)
         if source_of_key is not None and key is not None:
-            note_unit(key_bytes(key))
+            raw = key_bytes(key)
+            note_unit(raw, len(raw))
             source = source_of_key
         latency_ns = serve(lane.handle, source, sequence)
         if latency_ns < 0:

@@ -14,7 +14,9 @@ from edgerun._core import profile as profile_core
 from edgerun._core import recorder as core
 from edgerun._fork import LOG_THREAD
 from edgerun.errors import LogError
-from edgerun.log.profiles import as_value, read_profile
+from edgerun.log.captures import with_captures
+from edgerun.log.profile_values import as_value
+from edgerun.log.profiles import read_profile
 from edgerun.log.rows import Batch, Kind, Note
 from edgerun.log.writer import LogWriter
 
@@ -40,16 +42,17 @@ class Flusher:
 
     Attributes:
         problem: why the last write failed; None where it did not.
+        profiled_at_ns: when profiles were last taken.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self.problem: str | None = None
         self._recorder, self._policy = recorder, recorder.policy
-        self._batch = core.new_batch(recorder.ring, ROWS_AT_ONCE)
+        self._drain = core.Drain(recorder.ring, ROWS_AT_ONCE)
         self._writer: LogWriter | None = None
         self._unwritten: _Unwritten | None = None
         self._lost: dict[str, dict[str, int]] = {}
-        self._profiled_at = core.clock_ns()
+        self.profiled_at_ns = core.clock_ns()
         self._hour = int(time.time() // HOUR_S)
         self._unprofiled = False
         self._changed = threading.Condition()
@@ -113,10 +116,8 @@ class Flusher:
 
     def _wait(self) -> None:
         """Sleep until there is a group to write, something is due, or somebody asks."""
-        due_s = self._due_s()
-        timeout_ms = -1 if due_s is None else max(0, int(due_s * 1000)) + 1
         if not self._closing:
-            core.wait(self._recorder.ring, timeout_ms, int(self._policy.group_s * 1000), self._policy.group_rows)
+            core.wait(self._recorder.ring, self._due_s(), self._policy.group_s, self._policy.group_rows)
 
     def _pause(self, seconds: float) -> None:
         with self._changed:
@@ -127,7 +128,7 @@ class Flusher:
         due = None if self._writer is None else self._writer.due_s()
         if not self._unprofiled:
             return due
-        profiles = self._policy.profile_s - (core.clock_ns() - self._profiled_at) / 1e9
+        profiles = self._policy.profile_s - (core.clock_ns() - self.profiled_at_ns) / 1e9
         profiles = min(profiles, HOUR_S - time.time() % HOUR_S)
         return profiles if due is None else min(due, profiles)
 
@@ -144,13 +145,13 @@ class Flusher:
         if closing:
             self._writer.close()
         else:
-            self._writer.seal_due()
+            self._writer.seal_due(core.clock_ns() // 1000)
         self._tell(None)
 
     def _gather(self, closing: bool) -> bool:
         """Drain the ring, unless something drained before still waits; return whether there is anything to write."""
         if self._unwritten is None:
-            batch = core.drain(self._recorder.ring, self._batch)
+            batch = self._drained()
             self._unprofiled |= batch is not None
             end = core.tail(self._recorder.ring)
             notes = [*self._losses(), *self._profiles(closing and batch is None)]
@@ -158,6 +159,12 @@ class Flusher:
                 return False
             self._unwritten = _Unwritten(batch, notes, end)
         return True
+
+    def _drained(self) -> Batch | None:
+        batch = self._drain.take()
+        if not len(batch.kind):
+            return None
+        return with_captures(batch, self._policy.capture, self._recorder.input_names())
 
     def _tell(self, problem: str | None, written_to: int | None = None) -> None:
         with self._changed:
@@ -182,13 +189,14 @@ class Flusher:
     def _profiles(self, closing: bool) -> list[Note]:
         """Return the profiles when they are due: after a while, when the hour ends, and at the end."""
         now_ns, hour = core.clock_ns(), int(time.time() // HOUR_S)
-        if not closing and hour == self._hour and now_ns - self._profiled_at < self._policy.profile_s * 1e9:
+        if not closing and hour == self._hour and now_ns - self.profiled_at_ns < self._policy.profile_s * 1e9:
             return []
-        begin_us, end_us = self._profiled_at // 1000, now_ns // 1000
-        self._profiled_at, self._hour, self._unprofiled = now_ns, hour, False
+        begin_us, end_us = self.profiled_at_ns // 1000, now_ns // 1000
+        self.profiled_at_ns, self._hour, self._unprofiled = now_ns, hour, False
         notes = []
         for key, inputs, outputs, handle in self._recorder.profiles():
-            profile = read_profile(profile_core.take(handle), *key, begin_us, end_us, inputs, outputs)
+            taken = profile_core.take(handle)
+            profile = read_profile(taken, inputs, outputs, **key._asdict(), begin=begin_us, end=end_us)
             if any(port.seen for port in profile.ports):
                 notes.append(Note(Kind.PROFILE, end_us, as_value(profile)))
         return notes

@@ -89,7 +89,8 @@ def _check_capture(capture: Capture) -> None:
     rate = capture.rate
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise InputError(f"LogPolicy: capture.rate must be a number from 0 to 1, got {shown(rate)}")
-    if isinstance(capture.redact, str) or not all(isinstance(name, str) for name in capture.redact):
+    redact: Any = capture.redact
+    if not isinstance(redact, tuple) or not all(isinstance(name, str) for name in redact):
         raise InputError(f"LogPolicy: capture.redact must be a tuple of names of inputs, got {shown(capture.redact)}")
 
 

@@ -5,20 +5,29 @@ Recording never waits, and never fails a call: what finds no room is counted, an
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from edgerun._core import profile as profile_core
 from edgerun._core import recorder as core
 from edgerun.errors import InputError, LogError
 from edgerun.limits import LIMITS
+from edgerun.log.captures import capture_below
 from edgerun.log.flusher import Flusher
 from edgerun.log.payload import pack
+from edgerun.log.profiles import read_profile
 from edgerun.log.rows import Kind, Source
+from edgerun.log.sketch import cell_quantile
+from edgerun.stats import ArmStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
 
     from edgerun._core.runtime import Model
     from edgerun.log.policy import LogPolicy
@@ -86,7 +95,7 @@ class Recorder:
         *,
         check_finite: bool,
         keyed: bool,
-    ) -> Any:
+    ) -> core.Source:
         """Return the C source that calls are recorded under; see er_source.
 
         Args:
@@ -101,25 +110,30 @@ class Recorder:
             number = self._sources.setdefault(source, len(self._sources))
             profile = self._profile(source, inputs, outputs)
         capture = self.policy.capture
-        return core.new_source(
+        return core.Source(
             self.ring,
             model,
+            profile,
+            number,
             check_finite=check_finite,
-            profile=profile,
-            number=number,
             keyed=keyed,
-            capture_rate=capture.rate if capture.inputs == "sample" else 0.0,
+            capture_below=capture_below(capture),
             redact=[index for index, name in enumerate(inputs) if name in capture.redact],
         )
 
     def _profile(self, source: Source, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
         if source.model is None:
             return None
-        key = ProfileKey(source.bundle, source.version, source.model, source.arm, source.node)
+        key = _profile_key(source)
         if key not in self._profiles:
             self._profiles[key] = profile_core.new_profile(len(inputs), len(outputs))
             self._inputs[key], self._outputs[key] = inputs, outputs
         return self._profiles[key]
+
+    def input_names(self) -> dict[int, tuple[str, ...]]:
+        """Return the names of the inputs that calls of each source have."""
+        with self._lock:
+            return {number: self._inputs.get(_profile_key(source), ()) for source, number in self._sources.items()}
 
     # ---- single events ----
 
@@ -130,7 +144,7 @@ class Recorder:
             with self._lock:
                 number = self._sources.setdefault(source, len(self._sources))
         value = pack({"error": type(error).__name__, "message": str(error)[:1000]})
-        core.record_note(self.ring, Kind.ERROR, value, sequence=sequence, source=number)
+        core.record_note(self.ring, Kind.ERROR, _now(sequence), number, value)
 
     def journal(self, kind: Kind, value: Mapping[str, Any]) -> None:
         """Record a row of the journal.
@@ -143,14 +157,14 @@ class Recorder:
         name = kind.name.lower()
         if len(raw) > LIMITS.note_max_bytes:
             raise InputError(f"this {name} takes {len(raw)} bytes; at most {LIMITS.note_max_bytes} are logged")
-        if not core.record_note(self.ring, kind, raw):
+        if not core.record_note(self.ring, kind, _now(), _NO_SOURCE, raw):
             raise LogError(f"the log has no room for this {name}: {self._flusher.problem or 'it is being written'}")
         if self.waits:
             self._flusher.settle()
 
     def lifecycle(self, event: str, **details: Any) -> None:
         """Record that something happened to the device; a loss is counted."""
-        core.record_note(self.ring, Kind.LIFECYCLE, pack({"event": event, **details}))
+        core.record_note(self.ring, Kind.LIFECYCLE, _now(), _NO_SOURCE, pack({"event": event, **details}))
 
     def meter(self, losses: Callable[[], Mapping[str, int]]) -> None:
         """Log what a meter counts as lost: reason to how many events so far."""
@@ -161,12 +175,27 @@ class Recorder:
         """Return how many events were lost so far: reason to kind to number."""
         with self._lock:
             meters = list(self._meters)
-        lost = {"ring_full": core.losses(self.ring)}
+        found = core.losses(self.ring)
+        lost = {"ring_full": {name.rstrip("s"): count for name, count in found._asdict().items() if count}}
         for read in meters:
             for reason, count in read().items():
-                found = lost.setdefault(reason, {})
-                found["shadow"] = found.get("shadow", 0) + count
+                if count:
+                    counts = lost.setdefault(reason, {})
+                    counts["shadow"] = counts.get("shadow", 0) + count
         return lost
+
+    def arms(self) -> list[ArmStats]:
+        """Return what every model has answered for every arm so far."""
+        end_us = core.clock_ns() // 1000
+        found = []
+        for key, inputs, outputs, handle in self.profiles():
+            copy = profile_core.copy(handle)
+            cells, weights = profile_core.read_latencies(copy)
+            p50, p90, p99 = [_latency_s(cells.astype(np.int64), weights, q) for q in (0.5, 0.9, 0.99)]
+            begin_us = self._flusher.profiled_at_ns // 1000
+            profile = read_profile(copy, inputs, outputs, **key._asdict(), begin=begin_us, end=end_us)
+            found.append(ArmStats(*key, int(weights.sum()), p50, p90, p99, profile))
+        return found
 
     # ---- the disk ----
 
@@ -193,3 +222,15 @@ class Recorder:
         core.disown(self.ring)
         for handle in self._profiles.values():
             profile_core.disown(handle)
+
+
+def _profile_key(source: Source) -> ProfileKey:
+    return ProfileKey(source.bundle, source.version, str(source.model), source.arm, source.node)
+
+
+def _now(sequence: int = 0) -> core.Event:
+    return core.Event(sequence, None, core.clock_ns(), 0)
+
+
+def _latency_s(cells: NDArray[np.int64], weights: NDArray[np.uint64], q: float) -> float:
+    return cell_quantile(cells, weights, q) * 1e-9 if len(cells) else math.nan
