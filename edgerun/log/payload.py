@@ -13,7 +13,21 @@ from edgerun.limits import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LEVEL = 3
+WINDOW_LOG = 18
+"""The window is as large as nearly every payload; compressing then takes less than 1 MB."""
+_QUICK = zstandard.ZstdCompressionParameters(
+    compression_level=1, strategy=zstandard.STRATEGY_FAST, min_match=7, window_log=WINDOW_LOG
+)
+"""No short matches: in lengths of a few bits each they are chance, and cost more than the symbols."""
+_DENSE = zstandard.ZstdCompressionParameters(
+    compression_level=16,
+    strategy=zstandard.STRATEGY_BTOPT,
+    min_match=6,
+    search_log=1,
+    hash_log=14,
+    chain_log=14,
+    window_log=WINDOW_LOG,
+)
 
 
 def pack(value: Any) -> bytes:
@@ -55,7 +69,16 @@ def _refuse_extension(code: int, _: bytes) -> Any:
 
 def compress(pieces: Sequence[bytes]) -> bytes:
     """Return the pieces, joined, as one zstd frame that ends a block after each: pieces of unlike statistics."""
-    compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj(size=sum(map(len, pieces)))
+    return _compress(pieces, _QUICK)
+
+
+def compress_densely(pieces: Sequence[bytes]) -> bytes:
+    """As `compress`, 1 % smaller in ten times the time: for what is written once and kept."""
+    return _compress(pieces, _DENSE)
+
+
+def _compress(pieces: Sequence[bytes], parameters: zstandard.ZstdCompressionParameters) -> bytes:
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj(size=sum(map(len, pieces)))
     out = []
     for piece in pieces:
         out += [compressor.compress(piece), compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)]
