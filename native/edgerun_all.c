@@ -28,6 +28,7 @@
 #include "src/runtime.c"
 #include "src/shadow.c"
 #include "src/shadow_report.c"
+#include "src/shadow_work.c"
 #include "src/shapes.c"
 #include "src/split.c"
 #include "src/split_batch.c"

@@ -162,8 +162,8 @@ void er_recorder_wake(er_recorder *recorder);
 /* Rows as columns, in the order of the ring and the byte order of the host. numbers_at and bytes_at have rows + 1
  * entries: row i owns numbers[numbers_at[i] .. numbers_at[i + 1]) and likewise bytes.
  *
- * The bytes of a capture are for each input, as arranged: its type and rank (1 byte each), whether its data follows (2),
- * bytes of data (4), dimensions (8 each), and the data: numbers, or texts, each after its length in 4 bytes. */
+ * The bytes of a capture are for each input, as arranged: its type and rank (1 byte each), whether its data follows
+ * (2), bytes of data (4), dimensions (8 each), and the data: numbers, or texts, each after its length in 4 bytes. */
 typedef struct er_batch {
     size_t rows;
     uint8_t *kind, *flags;

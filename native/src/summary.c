@@ -1,8 +1,8 @@
 /* summary.c: see summary.h.
  *
- * A call waits for this where an output is large. So a block of numbers is first gone through as if all were finite, LANES
- * at a time without a branch; its sum tells if they are. Where in it the greatest stands is looked up only for a block
- * that has a greater one than those before. */
+ * A call waits for this where an output is large. So a block of numbers is first gone through as if all were finite,
+ * LANES at a time without a branch; its sum tells if they are. Where in it the greatest stands is looked up only for a
+ * block that has a greater one than those before. */
 #include "summary.h"
 
 #include <math.h>
