@@ -124,8 +124,8 @@ static inline int is_finite_double(double value) {
         }                                                                                             \
         out->finite = all.finite;                                                                     \
         out->sum = all.sum;                                                                           \
-        out->min = all.finite > 0 ? (double)all.least : (double)NAN;                                  \
-        out->max = all.finite > 0 ? (double)all.most : (double)NAN;                                   \
+        out->min = all.finite > 0 ? (double)all.least + 0.0 : (double)NAN; /* a zero is never -0.0 */ \
+        out->max = all.finite > 0 ? (double)all.most + 0.0 : (double)NAN;                             \
     }
 
 DEFINE_SUMMARISE(summarise_float, float, float, SAME, is_finite_float, -INFINITY, INFINITY)

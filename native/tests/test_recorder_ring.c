@@ -101,7 +101,7 @@ static void test_a_record_may_be_as_large_as_the_limit_and_no_larger(void) {
 static void test_what_a_batch_cannot_hold_waits(void) {
     set_up(3);
     for (uint64_t i = 0; i < 7; i++) {
-        CHECK(note(ER_EVENT_LOSS, i, i) == ER_OK);
+        CHECK(note(ER_EVENT_LOSS, i, (size_t)i) == ER_OK);
     }
     uint64_t next = 0;
     static const int drained[] = {3, 3, 1, 0};
