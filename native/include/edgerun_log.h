@@ -193,7 +193,8 @@ typedef struct er_output_shape {
     uint8_t form, type, count; /* FORMAT.md, outputs; count: columns */
 } er_output_shape;
 /* The outputs of a shape, which keeps its number; for whoever drains. Returns how many, ER_ELIMIT where max is too
- * small, ER_EINVAL for a shape that never was. After ER_SHAPES_MAX of them, outputs that need another have form 0. */
+ * small, ER_EINVAL for a shape that never was. Shape 0 is that of no outputs. After ER_SHAPES_MAX others, outputs that
+ * need one more have form 0. */
 #define ER_SHAPES_MAX 256
 int er_recorder_shape(const er_recorder *recorder, size_t shape, er_output_shape *out, size_t max);
 

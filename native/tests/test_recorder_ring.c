@@ -148,7 +148,7 @@ static void test_shapes_beyond_the_limit_keep_no_outputs(void) {
             er_event event = {.sequence = i};
             CHECK(er_record_call(&source, &event, lane) == ER_OK && er_recorder_drain(recorder, batch) == 1);
             CHECK(er_recorder_shape(recorder, batch->shape[0], shape, OUTPUTS) == OUTPUTS);
-            CHECK(batch->shape[0] == (i < ER_SHAPES_MAX ? i : ER_SHAPES_MAX) && batch->sequence[0] == i);
+            CHECK(batch->shape[0] == 1 + (i < ER_SHAPES_MAX ? i : ER_SHAPES_MAX) && batch->sequence[0] == i);
             CHECK(batch->numbers_at[1] == (i < ER_SHAPES_MAX ? 2 * OUTPUTS : 0));
             for (size_t j = 0; j < OUTPUTS; j++) {
                 CHECK(shape[j].form == (i >= ER_SHAPES_MAX ? 0 : (i >> j & 1) != 0 ? 2 : 1));
@@ -156,7 +156,7 @@ static void test_shapes_beyond_the_limit_keep_no_outputs(void) {
             free(lane);
         }
     }
-    CHECK(er_recorder_shape(recorder, ER_SHAPES_MAX + 1, shape, OUTPUTS) == ER_EINVAL);
+    CHECK(er_recorder_shape(recorder, ER_SHAPES_MAX + 2, shape, OUTPUTS) == ER_EINVAL);
     tear_down();
 }
 

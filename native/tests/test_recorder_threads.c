@@ -253,7 +253,7 @@ static void test_calls_from_many_threads_are_whole(void) {
         for (size_t i = 0; i < batch->rows; i++) {
             const uint64_t *numbers = batch->numbers + batch->numbers_at[i];
             CHECK(numbers[0] < PRODUCERS && numbers[1] == numbers[0] && numbers[2] == numbers[0]);
-            CHECK(batch->sequence[i] == next[numbers[0]]++ && batch->shape[i] == 0);
+            CHECK(batch->sequence[i] == next[numbers[0]]++ && batch->shape[i] == 1);
         }
     }
     for (size_t i = 0; i < PRODUCERS; i++) {
