@@ -6,6 +6,7 @@
 
 #include "fake_lane.h"
 #include "fake_profile.h"
+#include "recorder.h"
 
 enum { PRODUCERS = 4, RECORDS_EACH = 40000, LENGTH_MAX = 200, ROWS = 512, HOUR_MS = 3600000 };
 
@@ -206,6 +207,24 @@ static void test_a_sleeper_wakes_for_what_it_waits_for(void) {
     tear_down();
 }
 
+static void put_a_thousand(pthread_t thread) {
+    for (int i = 0; i < 1000; i++) {
+        put_one(thread);
+    }
+    CHECK(atomic_load(&recorder->bell) <= 1); /* a call that wakes nobody makes no system call */
+    er_recorder_wake(recorder);
+}
+
+static void test_of_many_calls_only_the_first_wakes_a_sleeper(void) {
+    set_up(1 << 20);
+    pthread_t thread;
+    struct waiter waiter = {HOUR_MS, SIZE_MAX, -1};
+    CHECK(pthread_create(&thread, NULL, wait_for_records, &waiter) == 0);
+    put_a_thousand(thread);
+    CHECK(pthread_join(thread, NULL) == 0 && waiter.result == 0);
+    tear_down();
+}
+
 static void test_a_wake_is_remembered_and_used_once(void) {
     set_up(65536);
     er_recorder_wake(recorder);
@@ -269,6 +288,7 @@ int main(void) {
     test_recorded_and_lost_is_what_was_offered(1 << 20, SIZE_MAX);
     test_calls_from_many_threads_are_whole();
     test_a_sleeper_wakes_for_what_it_waits_for();
+    test_of_many_calls_only_the_first_wakes_a_sleeper();
     test_a_wake_is_remembered_and_used_once();
     return 0;
 }
