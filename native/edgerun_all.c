@@ -32,6 +32,7 @@
 #include "src/runtime.c"
 #include "src/shadow.c"
 #include "src/shadow_report.c"
+#include "src/shadow_work.c"
 #include "src/shapes.c"
 #include "src/sketch.c"
 #include "src/split.c"

@@ -101,7 +101,7 @@ def disown(recorder: CData) -> None:
 
 
 reset: Callable[[CData], None] = lib.er_recorder_reset
-"""``reset(recorder)``: in a forked child, forget what the parent recorded."""
+"""``reset(recorder)``: in a forked child, forget what the parent recorded; its `Drain` is of no use any more."""
 
 wake: Callable[[CData], None] = lib.er_recorder_wake
 """``wake(recorder)``: make `wait` return 0, this time or the next."""

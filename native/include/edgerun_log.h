@@ -169,8 +169,8 @@ void er_recorder_wake(er_recorder *recorder);
 /* Rows as columns, in the order of the ring and the byte order of the host. numbers_at and bytes_at have rows + 1
  * entries: row i owns numbers[numbers_at[i] .. numbers_at[i + 1]) and likewise bytes.
  *
- * The bytes of a capture are for each input, as arranged: its type and rank (1 byte each), whether its data follows (2),
- * bytes of data (4), dimensions (8 each), and the data: numbers, or texts, each after its length in 4 bytes. */
+ * The bytes of a capture are for each input, as arranged: its type and rank (1 byte each), whether its data follows
+ * (2), bytes of data (4), dimensions (8 each), and the data: numbers, or texts, each after its length in 4 bytes. */
 typedef struct er_batch {
     size_t rows;
     uint8_t *kind, *flags;
@@ -200,7 +200,8 @@ typedef struct er_output_shape {
     uint8_t form, type, count; /* FORMAT.md, outputs; count: columns */
 } er_output_shape;
 /* The outputs of a shape, which keeps its number; for whoever drains. Returns how many, ER_ELIMIT where max is too
- * small, ER_EINVAL for a shape that never was. After ER_SHAPES_MAX of them, outputs that need another have form 0. */
+ * small, ER_EINVAL for a shape that never was. Shape 0 is that of no outputs. After ER_SHAPES_MAX others, outputs that
+ * need one more have form 0. */
 #define ER_SHAPES_MAX 256
 int er_recorder_shape(const er_recorder *recorder, size_t shape, er_output_shape *out, size_t max);
 

@@ -146,7 +146,7 @@ static int take_record(er_recorder *recorder, const struct er_record *record, er
     size_t row = b->rows;
     struct er_columns to = {b->numbers + b->numbers_at[row], b->bytes + b->bytes_at[row]};
     b->flags[row] = record->flags;
-    b->shape[row] = 0;
+    b->shape[row] = 0; /* no outputs */
     if (has_outputs(record)) {
         int shape = take_outputs(recorder, record, &to, &b->flags[row]);
         if (shape < 0) {

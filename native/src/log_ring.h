@@ -1,9 +1,9 @@
 /* log_ring.h: a ring of records of any length, for many producers and one consumer, without locks.
  *
  * A producer claims room with one compare-and-swap of the head, writes, and publishes the record by a release store of
- * its first word, its size. The consumer takes records in the order of their claims and zeroes behind itself, so that a
- * size which was not yet published is 0. Records begin at a multiple of 8 bytes and are never cut: one that begins near the
- * end runs on into memory behind the ring, and its room at the ring's start stays unused for that lap. */
+ * its first word, its size. The consumer takes records in the order of their claims and zeroes behind itself, so that
+ * a size which was not yet published is 0. Records begin at a multiple of 8 bytes and are never cut: one that begins
+ * near the end runs on into memory behind the ring, and its room at the ring's start stays unused for that lap. */
 #ifndef ER_LOG_RING_H
 #define ER_LOG_RING_H
 

@@ -9,7 +9,8 @@ enum { RECORD_HEAD = sizeof(struct er_record) };
 /* What a port may take at most besides its elements. */
 enum { PORT_HEAD = sizeof(struct er_held) + sizeof(struct er_summary) };
 
-static size_t plan_ports(const struct er_ports *ports, uint32_t elements_max, uint64_t sequence, struct er_plan *plans) {
+static size_t plan_ports(const struct er_ports *ports, uint32_t elements_max, uint64_t sequence,
+                         struct er_plan *plans) {
     size_t size = RECORD_HEAD;
     for (size_t i = 0; i < ports->n_inputs + ports->n_outputs; i++) {
         er_plan(&ports->given[i], i >= ports->n_inputs, elements_max, sequence, &plans[i]);

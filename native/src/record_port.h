@@ -25,7 +25,8 @@ struct er_plan {
 };
 
 /* Hold at most elements_max of what is given, which is an output or not; the sequence says which rows. */
-void er_plan(const struct er_given *given, int is_output, uint32_t elements_max, uint64_t sequence, struct er_plan *plan);
+void er_plan(const struct er_given *given, int is_output, uint32_t elements_max, uint64_t sequence,
+             struct er_plan *plan);
 
 /* Write what is held, and return where the next one begins; the memory is zeroed. */
 unsigned char *er_plan_write(const struct er_plan *plan, const struct er_summary *summary, unsigned char *to);

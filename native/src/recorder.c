@@ -20,6 +20,7 @@ int er_recorder_new(size_t ring_bytes, er_recorder **out) {
         return ER_ENOMEM;
     }
     atomic_store(&recorder->wake_at, ER_WAKE_NEVER);
+    er_shapes_init(&recorder->shapes);
     *out = recorder;
     return ER_OK;
 }
@@ -41,7 +42,7 @@ void er_recorder_reset(er_recorder *recorder) {
         atomic_store(&recorder->losses[i], 0);
     }
     /* The shapes stay where they are: the parent's thread may have been within them, so they are not freed. */
-    recorder->shapes = (struct er_shapes){0};
+    er_shapes_init(&recorder->shapes);
 }
 
 static size_t loss_of(int kind) {

@@ -6,12 +6,16 @@
 
 #include "recorder.h"
 
+void er_shapes_init(struct er_shapes *shapes) {
+    *shapes = (struct er_shapes){.count = 1};
+}
+
 static int is_shape(const struct er_shape *shape, const er_output_shape *outputs, size_t n) {
     return shape->n == n && (n == 0 || memcmp(shape->outputs, outputs, n * sizeof *outputs) == 0);
 }
 
 static int find_shape(struct er_shapes *shapes, const er_output_shape *outputs, size_t n) {
-    if (shapes->count > 0 && is_shape(&shapes->known[shapes->last], outputs, n)) {
+    if (is_shape(&shapes->known[shapes->last], outputs, n)) {
         return (int)shapes->last;
     }
     for (size_t i = 0; i < shapes->count; i++) {
@@ -42,7 +46,7 @@ int er_shapes_number(struct er_shapes *shapes, const er_output_shape *outputs, s
     if (number >= 0) {
         return number;
     }
-    if (shapes->count < ER_SHAPES_MAX) {
+    if (shapes->count <= ER_SHAPES_MAX) {
         return add_shape(shapes, outputs, n);
     }
     er_output_shape none[ER_PORTS_MAX] = {{0}};

@@ -4,8 +4,8 @@
 
 #include "edgerun_log.h"
 
-/* Beyond ER_SHAPES_MAX there is room for one of form 0 for every number of outputs. */
-enum { ER_SHAPES_ROOM = ER_SHAPES_MAX + ER_PORTS_MAX + 1 };
+/* Besides ER_SHAPES_MAX there is room for that of no outputs, and one of form 0 for every other number of them. */
+enum { ER_SHAPES_ROOM = 1 + ER_SHAPES_MAX + ER_PORTS_MAX };
 
 struct er_shape {
     size_t n;
@@ -16,6 +16,9 @@ struct er_shapes {
     size_t count, last;
     struct er_shape known[ER_SHAPES_ROOM];
 };
+
+/* Know only shape 0, that of rows without outputs. */
+void er_shapes_init(struct er_shapes *shapes);
 
 /* The number of a shape, new if need be. Where there are too many, *fits becomes 0 and it is one of form 0 for all
  * outputs. ER_ENOMEM. */

@@ -1,8 +1,8 @@
 /* summary.c: see summary.h.
  *
- * A call waits for this where an output is large. So a block of numbers is first gone through as if all were finite, LANES
- * at a time without a branch; its sum tells if they are. Where in it the greatest stands is looked up only for a block
- * that has a greater one than those before. */
+ * A call waits for this where an output is large. So a block of numbers is first gone through as if all were finite,
+ * LANES at a time without a branch; its sum tells if they are. Where in it the greatest stands is looked up only for a
+ * block that has a greater one than those before. */
 #include "summary.h"
 
 #include <math.h>
@@ -124,8 +124,8 @@ static inline int is_finite_double(double value) {
         }                                                                                             \
         out->finite = all.finite;                                                                     \
         out->sum = all.sum;                                                                           \
-        out->min = all.finite > 0 ? (double)all.least : (double)NAN;                                  \
-        out->max = all.finite > 0 ? (double)all.most : (double)NAN;                                   \
+        out->min = all.finite > 0 ? (double)all.least + 0.0 : (double)NAN; /* a zero is never -0.0 */ \
+        out->max = all.finite > 0 ? (double)all.most + 0.0 : (double)NAN;                             \
     }
 
 DEFINE_SUMMARISE(summarise_float, float, float, SAME, is_finite_float, -INFINITY, INFINITY)

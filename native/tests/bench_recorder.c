@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
     static float numbers[1 << 20];
     static uint16_t some_halves[1 << 20];
     size_t records = argc > 1 ? (size_t)strtoull(argv[1], NULL, 10) : BENCH_RECORDS;
-    size_t few = records < 20 ? records : 20;
+    size_t few = records < BENCH_RECORDS ? 1 : 20;
     uint64_t random = 1;
     er_profile profile = {0};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -82,7 +82,8 @@ int main(int argc, char **argv) {
     const struct fake_tensor small[] = {{ER_TYPE_FLOAT, 2, {1, 30}, numbers}, {ER_TYPE_FLOAT, 2, {1, 2}, numbers}};
     const struct fake_tensor image[] = {{ER_TYPE_FLOAT, 4, {1, 3, 224, 224}, numbers},
                                         {ER_TYPE_FLOAT, 2, {1, 1000}, numbers}};
-    const struct fake_tensor large[] = {{ER_TYPE_FLOAT, 2, {1, 30}, numbers}, {ER_TYPE_FLOAT, 2, {1, 1 << 20}, numbers}};
+    const struct fake_tensor large[] = {{ER_TYPE_FLOAT, 2, {1, 30}, numbers},
+                                        {ER_TYPE_FLOAT, 2, {1, 1 << 20}, numbers}};
     const struct fake_tensor halves[] = {{ER_TYPE_FLOAT, 2, {1, 30}, numbers},
                                          {ER_TYPE_FLOAT16, 2, {1, 1 << 20}, some_halves}};
     const struct fake_tensor masks[] = {{ER_TYPE_FLOAT, 2, {1, 30}, numbers},
