@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMNS_MAX: int = lib.ER_PROFILE_COLUMNS_MAX
-PAGES_MAX = 8192
-"""Pages of all sketches of a profile, 128 bytes each: 1 MB."""
+PAGES_MAX = 16384
+"""Pages of all sketches of a profile, of an octave and 128 bytes each: at most 2 MiB.
+
+That is enough for 30 columns of anything. Normal numbers need about 40 pages a column."""
 
 TEXT: int = lib.ER_TYPE_STRING
 CELLS_MAX = 2 * 254 * 64
@@ -88,11 +90,6 @@ def update_texts(profile: CData, port: int, columns: int, texts: Sequence[bytes]
     at = ffi.from_buffer("uint32_t[]", offsets)
     data = ffi.new("er_profile_data *", (TEXT, columns, len(texts) // columns, memory, at))
     check(lib.er_profile_update(profile, port, data))
-
-
-def disown(profile: CData) -> None:
-    """Never free a profile: in a forked child, a thread of the parent may hold its lock."""
-    ffi.gc(profile, None)
 
 
 def take(profile: CData) -> CData:
