@@ -31,10 +31,10 @@ count_latency: Callable[[CData, int], None] = lib.er_profile_latency
 class PortNumbers(NamedTuple):
     """What was counted of a port's numbers: an entry for each column.
 
-    ``cells`` and ``weights`` are int32 and uint64, an array for each column.
+    ``finite`` is the header's count. ``cells`` and ``weights`` are int32 and uint64, an array for each column.
     """
 
-    count: NDArray[np.uint64]
+    finite: NDArray[np.uint64]
     missing: NDArray[np.uint64]
     infinite: NDArray[np.uint64]
     zero: NDArray[np.uint64]
@@ -50,7 +50,7 @@ class PortNumbers(NamedTuple):
 class PortTexts(NamedTuple):
     """What was counted of a port's texts: an entry for each column; ``registers`` is uint8 [columns, 1024]."""
 
-    count: NDArray[np.uint64]
+    total: NDArray[np.uint64]
     empty: NDArray[np.uint64]
     registers: NDArray[np.uint8]
     frequent: list[list[tuple[bytes, int]]]
@@ -142,29 +142,36 @@ def _cells(
 
 
 def _numbers(profile: CData, port: int, found: CData, n: int) -> PortNumbers:
-    counts = (_array(at, n, np.uint64) for at in (found.count, found.missing, found.infinite, found.zero))
-    floats = (_array(at, n, np.float64) for at in (found.min, found.max, found.mean, found.m2))
     room = _room()
     read = lib.er_profile_cells
     pairs = [_cells(lambda *into, i=i: read(profile, port, i, *into), *room) for i in range(n)]
     return PortNumbers(
-        *counts,
-        _array(found.unsketched, n, np.uint64),
-        *floats,
-        [cells for cells, _ in pairs],
-        [weights for _, weights in pairs],
+        finite=_array(found.count, n, np.uint64),
+        missing=_array(found.missing, n, np.uint64),
+        infinite=_array(found.infinite, n, np.uint64),
+        zero=_array(found.zero, n, np.uint64),
+        unsketched=_array(found.unsketched, n, np.uint64),
+        min=_array(found.min, n, np.float64),
+        max=_array(found.max, n, np.float64),
+        mean=_array(found.mean, n, np.float64),
+        m2=_array(found.m2, n, np.float64),
+        cells=[cells for cells, _ in pairs],
+        weights=[weights for _, weights in pairs],
     )
 
 
 def _texts(profile: CData, port: int, found: CData, n: int) -> PortTexts:
     items, error = ffi.new("er_frequent[]", FREQUENT_MAX), ffi.new("uint64_t *")
     frequent: list[list[tuple[bytes, int]]] = []
-    errors_: list[int] = []
+    too_low: list[int] = []
     for column in range(n):
         m = check(lib.er_profile_frequent(profile, port, column, items, FREQUENT_MAX, error))
         frequent.append([(bytes(ffi.buffer(items[i].text, items[i].len)), items[i].weight) for i in range(m)])
-        errors_.append(error[0])
-    registers = _array(found.registers, n * REGISTERS, np.uint8).reshape(n, REGISTERS)
+        too_low.append(error[0])
     return PortTexts(
-        _array(found.count, n, np.uint64), _array(found.missing, n, np.uint64), registers, frequent, errors_
+        total=_array(found.count, n, np.uint64),
+        empty=_array(found.missing, n, np.uint64),
+        registers=_array(found.registers, n * REGISTERS, np.uint8).reshape(n, REGISTERS),
+        frequent=frequent,
+        error=too_low,
     )
