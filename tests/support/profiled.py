@@ -47,6 +47,13 @@ def of_texts(texts: Sequence[str], columns: int = 1, **others: Any) -> Profile:
     return read(handle, **others)
 
 
+def plain(value: Any) -> Any:
+    """A profile, or part of one, with lists for arrays: to be compared."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
 @cache
 def digits() -> NDArray[np.float32]:
     """The images of the digits recipe, float32 [600, 64]: many zeros, small whole numbers."""
