@@ -81,12 +81,12 @@ static inline void moments_join(const struct er_moments *to, size_t i, const str
     to->max[i] = from->max > to->max[i] ? from->max + 0.0 : to->max[i];
 }
 
-/* A column with NaN, infinities or numbers whose sum is too large: scaled down, 64 of them cannot overflow. */
+/* A column with NaN, infinities or numbers whose sum is too large: scaled down, ER_MOMENTS_ROWS_MAX cannot overflow. */
 static void moments_add_slowly(const struct er_moments *to, size_t i, const double *values, size_t rows,
                                size_t columns) {
     struct summary found = {0.0, 0.0, 0.0, INFINITY, -INFINITY, 0.0};
     const double scale = 1.0 / ER_MOMENTS_ROWS_MAX;
-    double sum = 0.0, rest = 0.0;
+    double sum = 0.0, scaled = 0.0, rest = 0.0;
     for (size_t row = 0; row < rows; row++) {
         double value = values[row * columns + i];
         if (isfinite(value)) {
@@ -94,7 +94,8 @@ static void moments_add_slowly(const struct er_moments *to, size_t i, const doub
             found.zero += value == 0.0 ? 1.0 : 0.0;
             found.min = value < found.min ? value : found.min;
             found.max = value > found.max ? value : found.max;
-            sum += value * scale;
+            sum += value;
+            scaled += value * scale;
         } else if (isnan(value)) {
             to->missing[i]++;
         } else {
@@ -104,7 +105,7 @@ static void moments_add_slowly(const struct er_moments *to, size_t i, const doub
     if (found.count == 0.0) {
         return;
     }
-    found.mean = sum / (found.count * scale);
+    found.mean = isfinite(sum) ? sum / found.count : scaled / (found.count * scale);
     for (size_t row = 0; row < rows; row++) {
         double value = values[row * columns + i];
         if (isfinite(value)) {
