@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMNS_MAX: int = lib.ER_PROFILE_COLUMNS_MAX
-PAGES_MAX = 8192
-"""Pages of all sketches of a profile, 128 bytes each: 1 MB."""
+PAGES_MAX = 4096
+"""Pages of all sketches of a profile, of an octave and 128 bytes each: at most 512 KiB."""
 
 TEXT: int = lib.ER_TYPE_STRING
 CELLS_MAX = 2 * 254 * 64

@@ -8,9 +8,9 @@
 
 enum { SKETCH_CELLS = ER_SKETCH_CELLS_PER_OCTAVE, SKETCH_NONE = 0, SKETCH_OUTSIDE = 1, SKETCH_FIRST_ROOM = 16 };
 
-/* Half as much room again: little is wasted, and few copies are made. */
+/* A quarter more room: little is wasted, and few copies are made. */
 static size_t sketch_larger(size_t room) {
-    return room + (room / 2 > SKETCH_FIRST_ROOM ? room / 2 : SKETCH_FIRST_ROOM);
+    return room + (room / 4 > SKETCH_FIRST_ROOM ? room / 4 : SKETCH_FIRST_ROOM);
 }
 
 static int sketch_grow_pages(struct er_sketch_pool *pool) {
