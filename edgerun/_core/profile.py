@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 COLUMNS_MAX: int = lib.ER_PROFILE_COLUMNS_MAX
 PAGES_MAX = 16384
-"""Pages of all sketches of a profile, of an octave and 128 bytes each: at most 2 MiB, enough for 30 columns of anything.
+"""Pages of all sketches of a profile, of an octave and 128 bytes each: at most 2 MiB.
 
-Normal numbers need about 40 pages a column."""
+That is enough for 30 columns of anything. Normal numbers need about 40 pages a column."""
 
 TEXT: int = lib.ER_TYPE_STRING
 CELLS_MAX = 2 * 254 * 64
