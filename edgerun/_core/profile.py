@@ -92,6 +92,11 @@ def update_texts(profile: CData, port: int, columns: int, texts: Sequence[bytes]
     check(lib.er_profile_update(profile, port, data))
 
 
+def disown(profile: CData) -> None:
+    """Never free a profile: in a forked child, a thread of the parent may hold its lock."""
+    ffi.gc(profile, None)
+
+
 def take(profile: CData) -> CData:
     """Return what a profile holds, but for its latencies, and start it anew."""
     return _another(lib.er_profile_take, profile)

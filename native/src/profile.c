@@ -92,10 +92,24 @@ static int slot_begin(struct er_profile *profile, struct er_profile_slot *slot, 
     return ER_OK;
 }
 
+/* Numbers that the sketch leaves out though they are finite. Rare: the extremes tell whether to look. */
+static void slot_count_too_large(struct er_profile_slot *slot) {
+    for (size_t i = 0; i < slot->columns; i++) {
+        if (slot->moments.max[i] < ER_SKETCH_TOO_LARGE && slot->moments.min[i] > -ER_SKETCH_TOO_LARGE) {
+            continue;
+        }
+        for (size_t row = 0; row < slot->rows_staged; row++) {
+            double size = fabs(slot->staged[row * slot->columns + i]);
+            slot->unsketched[i] += size >= ER_SKETCH_TOO_LARGE && isfinite(size);
+        }
+    }
+}
+
 static void slot_take_in(struct er_profile *profile, struct er_profile_slot *slot) {
     if (slot->rows_staged > 0) {
         er_moments_add(&slot->moments, slot->staged, slot->rows_staged, slot->columns);
         er_sketch_add(&profile->pool, slot->tables, slot->unsketched, slot->staged, slot->rows_staged, slot->columns);
+        slot_count_too_large(slot);
         slot->rows_staged = 0;
     }
 }

@@ -8,9 +8,9 @@
 
 enum { SKETCH_CELLS = ER_SKETCH_CELLS_PER_OCTAVE, SKETCH_NONE = 0, SKETCH_OUTSIDE = 1, SKETCH_FIRST_ROOM = 16 };
 
-/* Half as much room again: little is wasted, and few copies are made. */
+/* A quarter more room: little is wasted, and few copies are made. */
 static size_t sketch_larger(size_t room) {
-    return room + (room / 2 > SKETCH_FIRST_ROOM ? room / 2 : SKETCH_FIRST_ROOM);
+    return room + (room / 4 > SKETCH_FIRST_ROOM ? room / 4 : SKETCH_FIRST_ROOM);
 }
 
 static int sketch_grow_pages(struct er_sketch_pool *pool) {
@@ -131,22 +131,48 @@ static void sketch_carry(struct er_sketch_pool *pool, size_t page, size_t cell, 
     }
 }
 
+enum { BLOCK_ROWS = 64, BLOCK_COLUMNS = 32 };
+
+static void sketch_keys(uint16_t (*restrict keys)[BLOCK_COLUMNS], const double *restrict values, size_t rows,
+                        size_t columns, size_t stride) {
+    for (size_t row = 0; row < rows; row++, values += stride) {
+        for (size_t i = 0; i < columns; i++) {
+            keys[row][i] = (uint16_t)er_sketch_key(values[i]);
+        }
+    }
+}
+
+/* Count one column of a block: its table and pages stay in the processor's nearest cache. */
+static void sketch_count(struct er_sketch_pool *pool, uint16_t *table, uint64_t *unsketched, const uint16_t *keys,
+                         size_t rows) {
+    for (size_t row = 0; row < rows; row++) {
+        size_t key = keys[row * BLOCK_COLUMNS];
+        size_t page = table[key / SKETCH_CELLS], cell = key % SKETCH_CELLS;
+        if (page == SKETCH_NONE) {
+            page = table[key / SKETCH_CELLS] = sketch_new_page(pool);
+            if (page == SKETCH_NONE) {
+                ++*unsketched;
+                continue;
+            }
+        }
+        if (++pool->pages[page * SKETCH_CELLS + cell] == 0) {
+            sketch_carry(pool, page, cell, unsketched);
+        }
+    }
+}
+
 void er_sketch_add(struct er_sketch_pool *pool, uint16_t *tables, uint64_t *unsketched, const double *values,
                    size_t rows, size_t columns) {
-    for (size_t row = 0; row < rows; row++) {
-        uint16_t *table = tables;
-        for (size_t i = 0; i < columns; i++, table += ER_SKETCH_OCTAVES) {
-            uint32_t key = er_sketch_key(*values++);
-            size_t page = table[key / SKETCH_CELLS], cell = key % SKETCH_CELLS;
-            if (page == SKETCH_NONE) {
-                page = table[key / SKETCH_CELLS] = sketch_new_page(pool);
-                if (page == SKETCH_NONE) {
-                    unsketched[i]++;
-                    continue;
-                }
-            }
-            if (++pool->pages[page * SKETCH_CELLS + cell] == 0) {
-                sketch_carry(pool, page, cell, &unsketched[i]);
+    uint16_t keys[BLOCK_ROWS][BLOCK_COLUMNS];
+    for (size_t first = 0; first < columns; first += BLOCK_COLUMNS) {
+        size_t width = columns - first < BLOCK_COLUMNS ? columns - first : BLOCK_COLUMNS;
+        for (size_t start = 0; start < rows; start += BLOCK_ROWS) {
+            size_t height = rows - start < BLOCK_ROWS ? rows - start : BLOCK_ROWS;
+            const double *block = values + start * columns + first;
+            sketch_keys(keys, block, height, width, columns);
+            for (size_t i = 0; i < width; i++) {
+                uint16_t *table = tables + (first + i) * ER_SKETCH_OCTAVES;
+                sketch_count(pool, table, &unsketched[first + i], &keys[0][i], height);
             }
         }
     }

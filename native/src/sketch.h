@@ -29,19 +29,23 @@ int er_sketch_copy(const struct er_sketch_pool *pool, struct er_sketch_pool *out
 
 /* Tables of columns that have seen nothing. */
 void er_sketch_clear(uint16_t *tables, size_t columns);
-/* Count rows of numbers; what finds no room is counted in unsketched, for each column. */
+/* Count rows of numbers; what finds no room is counted in unsketched, for each column. What is not finite as a float32 is
+ * left out. */
 void er_sketch_add(struct er_sketch_pool *pool, uint16_t *tables, uint64_t *unsketched, const double *values,
                    size_t rows, size_t columns);
 /* The cells of one table in ascending order; returns how many, ER_ELIMIT where max is too small. */
 int er_sketch_cells(const struct er_sketch_pool *pool, const uint16_t *table, int32_t *cells, uint64_t *weights,
                     size_t max);
 
-/* sign, octave and cell of a number; infinity where it is too large for a float32. */
+/* Sign, octave and cell of a number; infinity's where it is too large for a float32. */
 static inline uint32_t er_sketch_key(double value) {
     float narrow = (float)value;
     uint32_t bits;
     __builtin_memcpy(&bits, &narrow, sizeof bits);
     return bits >> 17;
 }
+
+/* From here on, what is finite rounds to an infinite float32. */
+#define ER_SKETCH_TOO_LARGE 0x1.ffffffp127
 
 #endif
