@@ -1,0 +1,205 @@
+"""Power fails after any change of the disk, and takes what was not synced: nothing that was promised is lost."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from support.logs import SOURCES, Row, Ticks, batch_of, call, label, read_files
+
+from edgerun.errors import LogError
+from edgerun.log.policy import LogPolicy
+from edgerun.log.rows import Kind, Note
+from edgerun.log.writer import LogWriter
+from edgerun.testing import SimulatedDisk
+
+FOLDER = "/device/log"
+GIVEN = (Kind.CALL, Kind.LABEL, Kind.PROFILE)
+"""Kinds of rows that these tests give; the writer adds others."""
+
+
+class Script:
+    """Writes rows, and keeps what was promised of them after how many changes of the disk."""
+
+    def __init__(self, durability: str, *, budget_bytes: int = 2**20, segment_bytes: int = 1500) -> None:
+        self.disk = SimulatedDisk()
+        self.ticks = Ticks()
+        self.policy = LogPolicy(durability=durability, budget_bytes=budget_bytes, segment_bytes=segment_bytes)
+        self.writer = LogWriter(FOLDER, policy=self.policy, disk=self.disk, clocks=self.ticks.clocks())
+        self.epochs = {self.writer.epoch}
+        self.promised: list[tuple[int, list[Row]]] = []
+        self.given: list[Row] = []
+        self.waiting: list[Row] = []
+        self.count = 0
+
+    def write(self, calls: int, labels: int = 0, *, profile: bool = False) -> None:
+        rows = [call(self.count + i, value=1 / (2 + self.count + i)) for i in range(calls)]
+        rows += [label(self.count + i) for i in range(labels)]
+        self.count += max(calls, labels)
+        notes = [Note(Kind.PROFILE, self.count, {"ports": [self.count] * 40})] if profile else []
+        noted = [Row(note.kind, note.time_us, value=note.value) for note in notes]
+        self.given += [*rows, *noted]
+        for _ in range(5):
+            try:
+                self.writer.write(batch_of(rows) if rows else None, notes, SOURCES)
+                break
+            except LogError:
+                continue
+        else:
+            pytest.fail("a disk that fails now and then takes the rows in the end")
+        self.waiting += [*rows, *noted]
+        if self.policy.durability != "seal":
+            self._promise()
+        with suppress(LogError):  # it is tried again
+            self.writer.seal_due(self.ticks.look())
+
+    def seal(self) -> None:
+        self.writer.seal()
+        self._promise()
+
+    def restart(self) -> None:
+        """Another process goes on after a crash of this one."""
+        self.disk.kill()
+        self.writer = LogWriter(FOLDER, policy=self.policy, disk=self.disk, clocks=self.ticks.clocks())
+        self.epochs.add(self.writer.epoch)
+        if self.policy.durability == "seal":
+            self._promise()  # it has sealed what it found
+
+    def close(self) -> None:
+        self.writer.close()
+        self._promise()
+
+    def _promise(self) -> None:
+        self.promised.append((len(self.disk.history), self.waiting))
+        self.waiting = []
+
+
+def keys(rows: list[Row]) -> list[tuple]:
+    return sorted(row.key() for row in rows)
+
+
+class Reopened(NamedTuple):
+    """A log after a power cut, a new writer's rows, and its close."""
+
+    found: list[Row]
+    told: list[dict]
+    damaged_before: int
+
+
+def reopen(script: Script, disk: SimulatedDisk) -> Reopened:
+    before = read_files(disk.contents(FOLDER))
+    assert_given(script, before.of_kind(*GIVEN))
+    writer = LogWriter(FOLDER, policy=script.policy, disk=disk, clocks=script.ticks.clocks())
+    assert writer.epoch not in script.epochs
+    assert keys(read_files(disk.contents(FOLDER)).of_kind(*GIVEN)) == keys(before.of_kind(*GIVEN))
+    fresh = call(10**6)
+    writer.write(batch_of([fresh]), [], SOURCES)
+    writer.close()
+    after = read_files(disk.contents(FOLDER))
+    assert after.damaged == 0
+    assert {name.rpartition(".")[2] for name in disk.contents(FOLDER)} == {"log"}
+    changes = len(disk.history)
+    LogWriter(FOLDER, policy=script.policy, disk=disk, clocks=script.ticks.clocks()).close()
+    assert len(disk.history) == changes, "a second reopening finds nothing more to do"
+    found = after.of_kind(*GIVEN)
+    assert fresh.key() in keys(found)
+    return Reopened(
+        [row for row in found if row.key() != fresh.key()],
+        [row.value for row in after.of_kind(Kind.LIFECYCLE, Kind.LOSS)],
+        before.damaged,
+    )
+
+
+def assert_given(script: Script, rows: list[Row]) -> None:
+    """Each row is one that was given, and is there once."""
+    found = keys(rows)
+    assert len(found) == len({*found})
+    assert {*found} <= {*keys(script.given)}
+
+
+def cut_everywhere(script: Script, variants: int, *, with_budget: bool = False) -> None:
+    for changes in range(len(script.disk.history) + 1):
+        promised = [row for at, rows in script.promised if at <= changes for row in rows]
+        for variant in range(variants):
+            disk = script.disk.after_power_cut(changes, Random(1000 * changes + variant))
+            result = reopen(script, disk)
+            assert_given(script, result.found)
+            missing = {*keys(promised)} - {*keys(result.found)}
+            dropped = sum(told["rows"] for told in result.told if told.get("reason") == "budget")
+            assert len(missing) <= (dropped if with_budget else 0), (changes, variant)
+            lost = sum(told["bytes_dropped"] for told in result.told if told.get("event") == "recovered")
+            assert result.damaged_before <= lost
+
+
+DURABILITIES = ("event", "group", "seal")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_what_was_promised_survives_a_power_cut_at_every_change(durability):
+    script = Script(durability)
+    for i in range(6):
+        script.write(1 + i % 3, labels=i % 2, profile=i == 4)
+    script.seal()
+    script.write(40, labels=3)
+    script.write(60)
+    script.write(0, labels=2)
+    script.restart()
+    script.write(2, labels=1)
+    script.close()
+    cut_everywhere(script, variants=12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("operation", ["sync", "write", "sync_folder", "truncate", "short"])
+def test_the_same_holds_where_the_disk_fails_now_and_then(durability, operation):
+    script = Script(durability)
+    script.write(3, labels=1)
+    for round_ in range(4):
+        script.write(2, labels=1)
+        if operation == "short":
+            script.disk.fall_short(after=round_)
+            script.disk.fail("write", errno.ENOSPC, after=round_ + 1)
+        elif operation == "truncate":
+            script.disk.fail("truncate", errno.EIO)
+            script.disk.fail("write", errno.EIO, after=1 + round_ % 2)
+        else:
+            script.disk.fail(operation, errno.EIO, after=round_ % 3)
+        script.write(3, labels=round_ % 3)
+        script.write(1)
+        script.disk.heal()
+    script.seal()
+    script.write(2, labels=1)
+    cut_everywhere(script, variants=6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", ["sync", "write", "sync_folder", "replace", "create", "remove", "read"])
+def test_the_same_holds_where_sealing_fails(operation):
+    script = Script("seal")
+    for round_ in range(3):
+        script.write(5, labels=2)
+        script.disk.fail(operation, errno.EIO, after=round_)
+        try:
+            script.seal()
+        except LogError:
+            script.disk.heal()
+            script.write(2)
+            script.seal()
+        script.disk.heal()
+    cut_everywhere(script, variants=6)
+
+
+@pytest.mark.slow
+def test_what_the_budget_takes_is_told_before_it_goes():
+    script = Script("group", budget_bytes=4000)
+    for i in range(24):
+        script.write(30 + i, labels=i % 2)
+    assert sum(map(len, script.disk.contents(FOLDER).values())) <= 4000
+    script.write(1)
+    assert any(change.what == "remove" and change.path.endswith(".log") for change in script.disk.history)
+    cut_everywhere(script, variants=4, with_budget=True)
