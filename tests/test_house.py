@@ -394,6 +394,8 @@ def raised_names(module: Module) -> set[str]:
 
 
 RAISED_WITHIN = {
+    "AttributeError": "what Python itself raises for a name that a module does not have",
+    "KeyError": "what a Mapping raises for a key that it does not have",
     "MemoryError": "what Python itself raises there",
     "ValueError": "by a function that another one of the module calls, and maps",
 }

@@ -1,4 +1,4 @@
-"""Times of one boot as the wall clock should have told them; FORMAT.md, Clocks. This is arithmetic: it reads no clock."""
+"""Times of one boot as the wall clock should have told them; FORMAT.md, Clocks. It reads no clock itself."""
 
 from __future__ import annotations
 
