@@ -199,3 +199,5 @@ def _row(block, i: int) -> Row:
         outputs,
         at(block.values),
     )
+
+
