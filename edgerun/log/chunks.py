@@ -5,10 +5,11 @@ A chunk's arrays are those of its frame, not copies; what all of its rows share 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgerun.log.columns import shared
 from edgerun.log.contents import DISTRIBUTION, MAP, SUMMARY, TEXTS, Output
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ def chunks_of(
     row = np.uint64(frame.first_row) + place.astype(np.uint64)
     columns = {
         "row": row,
-        "epoch": _shared(np.uint64(origin.epoch), block.n),
-        "boot": _shared(np.int32(origin.boot), block.n),
+        "epoch": shared(np.array([origin.epoch], np.uint64), block.n),
+        "boot": shared(np.array([origin.boot], np.int32), block.n),
         "monotonic_us": block.time_us,
-        "clock_offset_us": _shared(np.int64(frame.wall_us - frame.monotonic_us), block.n),
+        "clock_offset_us": shared(np.array([frame.wall_us - frame.monotonic_us], np.int64), block.n),
     }
     given = {
         "sequence": block.sequence,
@@ -117,14 +118,10 @@ def _kept(chunk: Chunk, keep: Array | None) -> Iterator[Chunk]:
         yield kept
 
 
-def _shared(value: Any, n: int) -> Array:
-    return np.broadcast_to(value, n)
-
-
 def _codes(numbers: Array, codes: Mapping[int, int]) -> Array:
     """The reader's codes of a file's numbers of sources."""
     if numbers.strides == (0,) or len(numbers) == 1:
-        return _shared(np.int32(codes.get(int(numbers[0]), UNKNOWN_SOURCE)), len(numbers))
+        return shared(np.array([codes.get(int(numbers[0]), UNKNOWN_SOURCE)], np.int32), len(numbers))
     distinct, index = np.unique(numbers, return_inverse=True)
     own = np.array([codes.get(number, UNKNOWN_SOURCE) for number in distinct.tolist()], np.int32)
     return own[index.reshape(-1)]
@@ -132,7 +129,7 @@ def _codes(numbers: Array, codes: Mapping[int, int]) -> Array:
 
 def _names_of_outputs(source: Array, block: Block, sources: Sources) -> Iterator[tuple[tuple[str, ...], Array | None]]:
     """The names of a block's outputs, and the rows that have these; None for all."""
-    distinct = [int(source[0])] if source.strides == (0,) else np.unique(source).tolist()
+    distinct = [int(source[0])] if source.strides == (0,) or len(source) == 1 else np.unique(source).tolist()
     by_names: dict[tuple[str, ...], list[int]] = {}
     for code in distinct:
         found = sources.listed[code]
