@@ -11,6 +11,7 @@ from edgerun.log.segment import HEADER, Damage, identify, parse_name
 
 if TYPE_CHECKING:
     from edgerun.log.chunks import Origin
+    from edgerun.log.columns import Array
     from edgerun.log.segment import Header
 
 _KINDS = ("log", "open")
@@ -28,6 +29,7 @@ class LogFile:
         rows: how many its frames had so far.
         end_row: one past the last of them.
         clocks_to: the offset up to which the clocks of its frames are known.
+        times: the least and the greatest time of the rows that were asked for, microseconds of the monotonic clock.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,6 +40,7 @@ class LogFile:
         self.offset = HEADER.size
         self.size = -1
         self.rows = self.end_row = self.clocks_to = 0
+        self.times: tuple[int, int] | None = None
         self._damage: list[Damage] = []
         self._tail: Damage | None = None
 
@@ -63,6 +66,11 @@ class LogFile:
             if damage is not None:
                 self.take(damage)
         return data
+
+    def note(self, times: Array) -> None:
+        """Note the times of some rows."""
+        first, last = self.times or (2**63 - 1, -(2**63))
+        self.times = min(first, int(times.min())), max(last, int(times.max()))
 
     def take(self, damage: Damage) -> None:
         """Keep what is damaged; at the end of the file, only until there is more of it."""

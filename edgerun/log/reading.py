@@ -87,6 +87,9 @@ def read(
 class Reader:
     """Reads a log and then, at each poll, what came to it since. Arguments as of `read`."""
 
+    _decodes = True
+    """Whether rows are decoded, not only counted."""
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -177,7 +180,8 @@ class Reader:
     def _read(self, file: LogFile, data: bytes, timelines: list[Timeline] | None) -> None:
         if file.header is None or file.origin is None:
             return
-        origin, wants = file.origin, self._wants(file.origin, timelines)
+        origin = file.origin
+        wants = self._wants(file, None if timelines is None else timelines[origin.boot])
         spans, end_row = self._rows[origin.epoch], self._end_row(file.header)
         for frame in scan(data, file.header, start=file.offset, kinds=self._kinds, wants=wants):
             if not isinstance(frame, Frame):
@@ -199,11 +203,14 @@ class Reader:
         later = bisect_right(claims, header.first_row)
         return claims[later] if later < len(claims) else _NO_END
 
-    def _wants(self, origin: Origin, timelines: list[Timeline] | None) -> Callable[[Array], bool] | None:
-        if timelines is None:
-            return None
-        reading = timelines[origin.boot]
-        return lambda times: bool(self._is_within(reading.wall_us(times)).any())
+    def _wants(self, file: LogFile, reading: Timeline | None) -> Callable[[Array], bool]:
+        """Return what says by the times of a block whether it is to be decoded."""
+
+        def wants(times: Array) -> bool:
+            file.note(times)
+            return self._decodes and (reading is None or bool(self._is_within(reading.wall_us(times)).any()))
+
+        return wants
 
     def _is_within(self, wall_us: Array) -> Array:
         found = np.ones(len(wall_us), np.bool_)

@@ -201,7 +201,8 @@ class Table(Mapping[str, Array]):
         return _objects([f"{epoch:016x}-{sequence}" for epoch, sequence in pairs])
 
     def _make_latency_s(self) -> Array:
-        return latency_ns(self._gathered("latency")) * 1e-9
+        found: Array = latency_ns(self._gathered("latency")) / 1e9
+        return found
 
     def _make_unit(self) -> Array:
         return self._gathered("unit")
