@@ -41,8 +41,10 @@ _PACKED = {0: 4, 1: 4, 2: 4, 3: 4, 4: 5}
 
 
 def decode(column: Any, n: int, *, signed: bool = False) -> Array:
-    """Return a column's values, [n]: uint64, or int64 where ``signed``; float64 for a float that all rows share;
-    object for nil, texts and values. It may be a read-only view.
+    """Return a column's values, [n].
+
+    They are uint64, or int64 where ``signed``; float64 for a float that all rows share; object for nil, texts and
+    values. The array may be a read-only view.
 
     Raises:
         LogError: it is no column of n values.
@@ -85,8 +87,12 @@ def elements(column: Any, n: int, type_: int) -> Array:
     if type_ == TEXT:
         return texts(column, n)
     found = decode(column, n, signed=dtype.kind == "i")
-    if dtype.kind == "f":
-        return _floats(found, dtype)
+    distinct = _distinct(found)
+    narrow = _floats(distinct, dtype) if dtype.kind == "f" else _narrowed(distinct, dtype)
+    return narrow if len(narrow) == n else np.broadcast_to(narrow, n)
+
+
+def _narrowed(found: Array, dtype: np.dtype[Any]) -> Array:
     if found.dtype.kind not in "iu":
         raise LogError(f"a column of {dtype} holds something else")
     narrow = found.astype(dtype)
@@ -96,6 +102,7 @@ def elements(column: Any, n: int, type_: int) -> Array:
 
 
 def _distinct(found: Array) -> Array:
+    """A column's values, or the one where it says that all rows share it."""
     return found[:1] if found.strides == (0,) else found
 
 
@@ -169,17 +176,11 @@ def _picked(code: int, source: Any, index: Any, n: int, dtype: np.dtype[Any], de
     else:
         raise LogError("the values to choose from are not of the codes 0 to 4")
     at = _decode(index, n, np.dtype(np.uint64), depth)
-    if at.dtype != np.uint64 or (n > 0 and not int(at.max()) < len(choice)):
+    chosen = _distinct(at)
+    if at.dtype != np.uint64 or (n > 0 and not int(chosen.max()) < len(choice)):
         raise LogError(f"a column chooses from {len(choice)} values one that is not there")
-    if at.strides == (0,) and n > 0:  # one for all: keep it as small as it came
-        return np.broadcast_to(choice[int(at[0])], n) if code == 5 else _same(choice[int(at[0])], n)
-    return choice[at.astype(np.int64)]
-
-
-def _same(value: Any, n: int) -> Array:
-    one = np.empty((), object)
-    one[()] = value
-    return np.broadcast_to(one, n)
+    picked = choice[chosen.astype(np.int64)]
+    return picked if len(picked) == n else np.broadcast_to(picked, n)
 
 
 def _objects(items: list[Any]) -> Array:
@@ -192,6 +193,6 @@ def _integer(value: Any, low: int, high: int) -> int:
     return value
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: Any) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """An integer modulo 2^64, as a numpy array: its arithmetic wraps without a warning."""
     return np.array([_integer(value, -(2**63), _MODULUS) % _MODULUS], np.uint64)

@@ -81,8 +81,9 @@ def whole(value: Any, low: int, high: int, what: str) -> int:
 def latency_ns(code: Array) -> Array:
     """Return the nanoseconds, int64, that codes of latencies (uint64) stand for."""
     code = code.astype(np.int64)
-    exponent = np.maximum((code >> 10) - 1, 0)
-    return (code - (exponent << 10)) << exponent
+    exponent: Array = np.maximum((code >> 10) - 1, 0)
+    found: Array = (code - (exponent << 10)) << exponent
+    return found
 
 
 def parse_source(document: Any) -> Source:
@@ -93,12 +94,15 @@ def parse_source(document: Any) -> Source:
     """
     if type(document) is not dict:
         raise LogError("a source is no map")
-    found: dict[str, Any] = {name: document.get(name) for name in _SOURCE_TEXTS}
-    lists = {name: document.get(name) or [] for name in ("path", "outputs")}
-    listed = all(type(names) is list and all(type(name) is str for name in names) for names in lists.values())
-    if not listed or not all(text is None or type(text) is str for text in found.values()):
+    fields: dict[str, Any] = {name: document.get(name) for name in _SOURCE_TEXTS}
+    if not all(text is None or type(text) is str for text in fields.values()):
         raise LogError("a source holds something else than texts")
-    return Source(**found, **{name: tuple(names) for name, names in lists.items()})
+    for name in ("path", "outputs"):
+        names = document.get(name) or []
+        if type(names) is not list or not all(type(text) is str for text in names):
+            raise LogError(f"the {name} of a source are no list of texts")
+        fields[name] = tuple(names)
+    return Source(**fields)
 
 
 def parse_blocks(documents: Any, rows: int, kinds: Collection[int] | None) -> list[Block]:

@@ -159,7 +159,7 @@ def _is_of_another_version(data: bytes) -> bool:
     if len(data) < HEADER.size:
         return False
     magic, version, _, _, crc, *_ = HEADER.unpack_from(data)
-    return magic == MAGIC and version != VERSION and crc == _header_crc(data)
+    return bool(magic == MAGIC and version != VERSION and crc == _header_crc(data))
 
 
 def _header_crc(data: bytes) -> int:

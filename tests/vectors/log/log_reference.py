@@ -1,4 +1,4 @@
-"""A writer of logs that follows edgerun/log/FORMAT.md in plain Python. It shares no code with edgerun and never calls it.
+"""A writer of logs that follows edgerun/log/FORMAT.md in plain Python, and shares no code with edgerun.
 
 It is slow, packs every column the way that it is told, and checks nothing: tests also use it to write what no writer
 should.
