@@ -5,7 +5,8 @@
  *     full the record is lost and counted.
  *  b. One thread at a time drains the ring. It turns records into columns and brings the profiles up to date; it may
  *     allocate. edgerun/log/FORMAT.md says what the columns mean.
- *  c. The recorder outlives its sources and profiles.
+ *  c. The recorder outlives its sources and profiles. A profile outlives the records that name it: free it once the
+ *     ring was drained past the er_recorder_head() after the last call of its sources had ended.
  */
 #ifndef EDGERUN_LOG_H
 #define EDGERUN_LOG_H
@@ -120,7 +121,9 @@ typedef struct er_source {
     uint32_t number;        /* FORMAT.md, sources */
     uint8_t check_finite;   /* whether a run is checked: the model has a control */
     uint8_t keyed;          /* whether deciding the way hashed a key */
-    uint32_t capture_below; /* inputs are captured where the upper half of XXH64(id) is below this */
+    uint32_t capture_below; /* inputs are captured where the upper half of XXH64(sequence, seed 42) is below this; the
+                             * sequence being 8 bytes, little-endian */
+    uint64_t redact[4];     /* bit i % 64 of word i / 64: input i, as arranged, is never captured */
 } er_source;
 
 typedef struct er_event {
@@ -129,17 +132,24 @@ typedef struct er_event {
     uint8_t flags;
 } er_event;
 
-/* Record a call that a lane answered; lane NULL: no outputs. A lane that was made without outputs is described first. */
+/* Record a call that a lane answered; lane NULL: no outputs. A lane that was made without outputs is described first,
+ * so record it before it is offered to a shadow. ER_EFULL: the record is lost, and counted. So is a capture for which
+ * there is no room or which is too large, but that is no failure of the call. */
 int er_record_call(const er_source *source, const er_event *event, er_lane *lane);
-/* The same for single rows of a lane, whose first axis is the row in every input and output. */
+/* The same for single rows of a lane, whose first axis is the row in every input and output; an output that is not so
+ * has form 0. Returns how many were recorded; the others are lost, and counted. ER_EINVAL: there is no such row. */
 int er_record_rows(const er_source *source, const er_event *events, const uint32_t *rows, size_t n, er_lane *lane);
-/* Record a value in msgpack. */
-int er_record_note(er_recorder *recorder, int kind, const er_event *event, uint32_t source, const void *value, size_t len);
-/* Let the shadow's worker record what it runs: sources[slot] for every slot. Before the first offer. */
+/* Record a value in msgpack, of any kind but a call's or shadow's. It is lost, and counted, where there is no room
+ * (ER_EFULL) or it is too large (ER_ELIMIT). */
+int er_record_note(er_recorder *recorder, int kind, const er_event *event, uint32_t source, const void *value,
+                   size_t len);
+/* Let the shadow's worker record what it runs: sources[slot] for every slot, NULL for one that is not recorded. Before
+ * the first offer. The time of a row is when the watched run began. */
 int er_shadow_record(er_shadow *shadow, const er_source *const *sources);
 
+/* Records that found no room or were too large, since the recorder was made; profiles: all other kinds below 16. */
 typedef struct er_losses {
-    uint64_t calls, shadows, errors, captures, journal; /* records that found no room, since the recorder was made */
+    uint64_t calls, shadows, errors, captures, journal, profiles;
 } er_losses;
 void er_recorder_losses(const er_recorder *recorder, er_losses *out);
 
@@ -150,8 +160,11 @@ void er_recorder_losses(const er_recorder *recorder, er_losses *out);
 int er_recorder_wait(er_recorder *recorder, int64_t timeout_ms, int64_t gather_ms, size_t gather_records);
 void er_recorder_wake(er_recorder *recorder);
 
-/* Rows as columns, in the order of the ring. numbers_at and bytes_at have rows + 1 entries: row i owns
- * numbers[numbers_at[i] .. numbers_at[i + 1]) and likewise bytes. */
+/* Rows as columns, in the order of the ring and the byte order of the host. numbers_at and bytes_at have rows + 1
+ * entries: row i owns numbers[numbers_at[i] .. numbers_at[i + 1]) and likewise bytes.
+ *
+ * The bytes of a capture are for each input, as arranged: its type and rank (1 byte each), whether its data follows
+ * (2), bytes of data (4), dimensions (8 each), and the data: numbers, or texts, each after its length in 4 bytes. */
 typedef struct er_batch {
     size_t rows;
     uint8_t *kind, *flags;
@@ -160,16 +173,18 @@ typedef struct er_batch {
     int64_t *time_us;
     uint32_t *latency; /* the code of FORMAT.md */
     uint16_t *shape;   /* number of the shape of the row's outputs: er_recorder_shape() */
-    uint64_t *numbers; /* of the outputs: integers, the order-preserving bits of floats; a shadow's difference last */
+    uint64_t *numbers; /* of the outputs: integers, sign-extended; the order-preserving bits of floats, zero-extended;
+                        * and after a shadow's its difference, a float64, NaN where it failed */
     uint32_t *numbers_at;
-    uint8_t *bytes;    /* texts of the outputs, each after its length in 4 bytes; or the value of a note */
+    uint8_t *bytes;    /* texts of the outputs, each after its length in 4 bytes; the value of a note; or a capture */
     uint32_t *bytes_at;
 } er_batch;
 
 /* At most rows_max rows, and as many bytes as the ring. Freed with er_batch_free(). */
 int er_batch_new(const er_recorder *recorder, size_t rows_max, er_batch **out);
 void er_batch_free(er_batch *batch);
-/* Take what the ring holds into a batch and the profiles; returns the number of rows. */
+/* Take what the ring holds into a batch and the profiles; returns the number of rows. What does not fit waits. A call
+ * that nobody checked has ER_FLAG_NONFINITE here too. */
 int er_recorder_drain(er_recorder *recorder, er_batch *batch);
 /* Positions in the ring since it was made: of its end, and up to where it was drained. */
 uint64_t er_recorder_head(const er_recorder *recorder);
@@ -178,7 +193,10 @@ uint64_t er_recorder_tail(const er_recorder *recorder);
 typedef struct er_output_shape {
     uint8_t form, type, count; /* FORMAT.md, outputs; count: columns */
 } er_output_shape;
-/* The outputs of a shape; returns how many. */
+/* The outputs of a shape, which keeps its number; for whoever drains. Returns how many, ER_ELIMIT where max is too
+ * small, ER_EINVAL for a shape that never was. Shape 0 is that of no outputs. After ER_SHAPES_MAX others, outputs that
+ * need one more have form 0. */
+#define ER_SHAPES_MAX 256
 int er_recorder_shape(const er_recorder *recorder, size_t shape, er_output_shape *out, size_t max);
 
 #ifdef __cplusplus

@@ -121,6 +121,7 @@ enum { ER_RUN_NONFINITE = 1 }; /* flag: a float output holds NaN or infinity */
 typedef struct er_run {
     int64_t latency_ns; /* of the run alone */
     uint32_t flags;     /* ER_RUN_*; set only where the check was asked for */
+    int64_t start_ns;   /* er_clock_ns() of edgerun_log.h when the run began */
 } er_run;
 
 /* Takes the feeds, and the outputs where outputs is not NULL: tensors that every run writes into. Without them

@@ -1,16 +1,9 @@
 /* lane.c: the inputs and outputs of one call at a time, reused from call to call. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "compare.h"
 #include "lane.h"
-
-int64_t er_monotonic_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static struct slot *outputs_of(er_lane *lane) {
     return lane->slots + lane->n_feeds;
@@ -85,7 +78,7 @@ void er_lane_free(er_lane *lane) {
     free(lane);
 }
 
-int er_lane_run_into(er_lane *lane, er_model *model, OrtValue **outputs, int64_t *latency_ns, er_message *why) {
+int er_lane_run_into(er_lane *lane, er_model *model, OrtValue **outputs, er_run *out, er_message *why) {
     if (model->n_inputs != lane->n_feeds || model->n_outputs != lane->n_outputs) {
         return ER_EINVAL;
     }
@@ -94,12 +87,12 @@ int er_lane_run_into(er_lane *lane, er_model *model, OrtValue **outputs, int64_t
         feeds[i] = lane->slots[i].value;
     }
     const er_runtime *ort = lane->runtime;
-    int64_t start = er_monotonic_ns();
+    out->start_ns = er_clock_ns();
     OrtStatus *status = ort->run(model->session, lane->options, model->input_names, feeds, lane->n_feeds,
                                  model->output_names, lane->n_outputs, outputs);
-    *latency_ns = er_monotonic_ns() - start;
+    out->latency_ns = er_clock_ns() - out->start_ns;
     int code = er_ort_check(ort, status, why);
-    er_model_note_run(model, code, *latency_ns);
+    er_model_note_run(model, code, out->latency_ns);
     if (atomic_exchange(&lane->stopped, 0)) {
         int unset = er_ort_check(ort, ort->unset_terminate(lane->options), why);
         code = code != ER_OK ? ER_ETIMEOUT : unset;
@@ -138,7 +131,7 @@ int er_lane_run(er_lane *lane, er_model *model, int check_finite, er_run *out, e
         outputs[i] = slot->value;
     }
     out->flags = 0;
-    int code = er_lane_run_into(lane, model, outputs, &out->latency_ns, why);
+    int code = er_lane_run_into(lane, model, outputs, out, why);
     for (size_t i = 0; i < lane->n_outputs; i++) {
         outputs_of(lane)[i].value = outputs[i];
     }

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "edgerun_log.h"
 #include "model.h"
 
 /* A value and, once described, what it is. */
@@ -23,8 +24,6 @@ struct er_lane {
     struct slot slots[]; /* feeds, then outputs */
 };
 
-int64_t er_monotonic_ns(void);
-
 /* Describe every value; ER_EINVAL where an output is missing. */
 int er_lane_describe(er_lane *lane);
 
@@ -40,7 +39,8 @@ void er_lane_copy_data(const er_lane *lane, er_lane *copy);
 /* A copy of a described lane: numeric tensors are copied, other values move out of it. */
 int er_lane_copy(er_lane *lane, er_lane **out);
 
-/* Run a model on the lane's feeds into outputs of the caller's, which start as NULL and are the caller's to release. */
-int er_lane_run_into(er_lane *lane, er_model *model, OrtValue **outputs, int64_t *latency_ns, er_message *why);
+/* Run a model on the lane's feeds into outputs of the caller's, which start as NULL and are the caller's to release.
+ * Of *out, everything but the flags is set. */
+int er_lane_run_into(er_lane *lane, er_model *model, OrtValue **outputs, er_run *out, er_message *why);
 
 #endif

@@ -3,19 +3,12 @@
  * A call never waits here: it claims room with one atomic add, copies its tensors into a spare lane, pushes it and
  * posts a semaphore if the worker sleeps. The mutex is for the worker, readers of results and closing. */
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-#include "compare.h"
 #include "shadow.h"
 
-enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096, LOOK_NS = 50000, LOOKS_BETWEEN_CLOCKS = 64 };
-
-/* What the worker shall do with a copy of a call. */
-struct er_job {
-    uint64_t sequence;
-    size_t bytes, n_watches;
-    er_watch watches[ER_WATCHES_MAX];
-};
+enum { CAPACITY_MAX = 65536, SLOTS_MAX = 4096 };
 
 int er_shadow_new(er_runtime *runtime, size_t capacity, size_t bytes_max, size_t slots, er_shadow **out) {
     if (capacity == 0 || (capacity & (capacity - 1)) != 0 || slots == 0) {
@@ -73,10 +66,21 @@ void er_shadow_free(er_shadow *shadow) {
     sem_destroy(&shadow->work);
     pthread_mutex_destroy(&shadow->mutex);
     free(shadow->results);
+    free(shadow->sources);
     free(shadow);
 }
 
-/* ---- the call's side ---- */
+int er_shadow_record(er_shadow *shadow, const er_source *const *sources) {
+    size_t bytes = shadow->n_slots * sizeof *sources;
+    if (shadow->sources == NULL) {
+        shadow->sources = malloc(bytes);
+    }
+    if (shadow->sources == NULL) {
+        return ER_ENOMEM;
+    }
+    memcpy(shadow->sources, sources, bytes);
+    return ER_OK;
+}
 
 static int copy_for_queue(er_shadow *shadow, er_lane *lane, er_lane **out) {
     er_lane *spare = lane->prepared ? er_ring_pop(&shadow->spare) : NULL;
@@ -97,7 +101,7 @@ static void wake(er_shadow *shadow) {
     }
 }
 
-static void leave(er_shadow *shadow, size_t bytes) {
+void er_shadow_leave(er_shadow *shadow, size_t bytes) {
     atomic_fetch_sub(&shadow->bytes, bytes);
     if (atomic_fetch_sub(&shadow->pending, 1) == 1 && atomic_load(&shadow->waiters) > 0) {
         pthread_mutex_lock(&shadow->mutex);
@@ -134,7 +138,7 @@ static int admit(er_shadow *shadow, er_lane *lane, struct er_job *job) {
         return ER_ECLOSED;
     }
     if (atomic_fetch_add(&shadow->pending, 1) >= shadow->capacity) {
-        leave(shadow, 0);
+        er_shadow_leave(shadow, 0);
         return ER_EFULL;
     }
     int code = lane->prepared ? ER_OK : er_lane_describe(lane);
@@ -146,7 +150,7 @@ static int admit(er_shadow *shadow, er_lane *lane, struct er_job *job) {
         code = enqueue(shadow, lane, job);
     }
     if (code != ER_OK) {
-        leave(shadow, job->bytes);
+        er_shadow_leave(shadow, job->bytes);
     }
     return code;
 }
@@ -178,134 +182,6 @@ int er_shadow_offer(er_shadow *shadow, er_lane *lane, uint64_t sequence, const e
         atomic_fetch_add(drop_counter(&shadow->counters[watches[i].slot], code), 1);
     }
     return code;
-}
-
-/* ---- the worker's side ---- */
-
-/* Tell the processor that this thread only waits. */
-static void relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH >= 7)
-    __asm__ volatile("yield");
-#endif
-}
-
-static int judge(er_lane *lane, double tolerance, OrtValue **outputs, er_shadow_result *result) {
-    struct difference difference = {0};
-    int nonfinite = 0;
-    for (size_t i = 0; i < lane->n_outputs; i++) {
-        int found = 0;
-        int code = er_value_nonfinite(lane->runtime, outputs[i], &found, NULL);
-        if (code == ER_OK) {
-            code = er_value_compare(lane->runtime, lane->slots[lane->n_feeds + i].value, outputs[i],
-                                    tolerance, &difference);
-        }
-        if (code != ER_OK) {
-            return code;
-        }
-        nonfinite |= found;
-    }
-    result->nonfinite = (uint8_t)nonfinite;
-    result->disagree = (uint8_t)difference.disagree;
-    result->max_abs_diff = difference.max_abs_diff;
-    return ER_OK;
-}
-
-/* Let er_shadow_close() see which run to stop, NULL for none. */
-static void show_running(er_shadow *shadow, er_lane *lane) {
-    pthread_mutex_lock(&shadow->mutex);
-    shadow->running = lane;
-    pthread_mutex_unlock(&shadow->mutex);
-}
-
-static void run_watch(er_shadow *shadow, er_lane *lane, const er_watch *watch) {
-    struct er_shadow_counters *counters = &shadow->counters[watch->slot];
-    er_shadow_result result = {.sequence = lane->job->sequence, .slot = watch->slot};
-    OrtValue *outputs[ER_PORTS_MAX] = {0};
-    show_running(shadow, lane);
-    if (atomic_load(&shadow->closed)) { /* closed before it could see this run */
-        show_running(shadow, NULL);
-        atomic_fetch_add(&counters->dropped_closed, 1);
-        return;
-    }
-    result.code = er_lane_run_into(lane, watch->model, outputs, &result.latency_ns, NULL);
-    show_running(shadow, NULL);
-    if (result.code == ER_OK) {
-        result.code = judge(lane, (double)watch->tolerance, outputs, &result);
-    }
-    for (size_t i = 0; i < lane->n_outputs; i++) {
-        er_value_free(shadow->runtime, er_from_ort(outputs[i]));
-    }
-    atomic_fetch_add(&counters->done, 1);
-    atomic_fetch_add(&counters->failed, result.code != ER_OK);
-    atomic_fetch_add(&counters->nonfinite, result.nonfinite);
-    atomic_fetch_add(&counters->disagreed, result.disagree);
-    er_shadow_append(shadow, &result);
-}
-
-static void run_job(er_shadow *shadow, er_lane *lane) {
-    for (size_t i = 0; i < lane->job->n_watches; i++) {
-        run_watch(shadow, lane, &lane->job->watches[i]);
-    }
-}
-
-/* Jobs come in trains, and to wake a sleeper costs the call that does it some microseconds: look for a while first. */
-static er_lane *look_for_work(er_shadow *shadow) {
-    int64_t until = er_monotonic_ns() + LOOK_NS;
-    do {
-        for (int i = 0; i < LOOKS_BETWEEN_CLOCKS; i++) {
-            er_lane *lane = er_ring_pop(&shadow->queue);
-            if (lane != NULL || atomic_load_explicit(&shadow->closed, memory_order_relaxed)) {
-                return lane;
-            }
-            relax();
-        }
-    } while (er_monotonic_ns() < until);
-    return NULL;
-}
-
-static void wait_for_wake(er_shadow *shadow) {
-    while (sem_wait(&shadow->work) != 0) { /* only a signal handler can end it early */
-    }
-}
-
-static er_lane *sleep_until_work(er_shadow *shadow) {
-    for (;;) {
-        atomic_store(&shadow->sleeping, 1);
-        atomic_thread_fence(memory_order_seq_cst); /* sleeping is seen before the ring is looked at */
-        er_lane *lane = er_ring_pop(&shadow->queue);
-        if (lane != NULL || atomic_load(&shadow->closed)) {
-            if (!atomic_exchange(&shadow->sleeping, 0)) {
-                wait_for_wake(shadow); /* somebody saw a sleeper: the post that is on its way is taken */
-            }
-            return lane;
-        }
-        wait_for_wake(shadow);
-    }
-}
-
-/* Keep a lane to copy later calls into, unless as many of its size would be more than may be queued. */
-static void retire(er_shadow *shadow, er_lane *lane) {
-    size_t bytes = lane->job->bytes;
-    if (bytes > shadow->bytes_max / shadow->capacity || !er_ring_push(&shadow->spare, lane)) {
-        er_lane_free(lane);
-    }
-    leave(shadow, bytes);
-}
-
-int er_shadow_work(er_shadow *shadow) {
-    for (;;) {
-        er_lane *lane = look_for_work(shadow);
-        if (lane == NULL) {
-            lane = sleep_until_work(shadow);
-        }
-        if (lane == NULL) {
-            return ER_OK;
-        }
-        run_job(shadow, lane);
-        retire(shadow, lane);
-    }
 }
 
 void er_shadow_close(er_shadow *shadow) {
