@@ -1,4 +1,4 @@
-"""The files of a log stay within their budget: the oldest measurements go first, the journal last, and the log says so."""
+"""A log stays within its budget: the oldest measurements go first, the journal last, and the log says which."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import errno
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.logs import SOURCES, Ticks, batch_of, call, label, read_files
 
 from edgerun.log.budget import Segment, excess
 from edgerun.log.policy import LogPolicy
 from edgerun.log.rows import Kind
 from edgerun.log.writer import LogWriter
 from edgerun.testing import SimulatedDisk
+from support.logs import SOURCES, Ticks, batch_of, call, label, read_files
 
 FOLDER = "/log"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -113,7 +114,7 @@ def test_making_a_folder_twice_is_fine(disk, folder):
 
 def test_a_file_where_the_folder_should_be_is_an_error(tmp_path):
     (tmp_path / "log").write_text("")
-    with pytest.raises(OSError, match="exists|Not a directory"):
+    with pytest.raises(OSError, match=r"exists|Not a directory"):
         RealDisk().make_folder(os.fspath(tmp_path / "log"))
 
 
@@ -184,7 +185,7 @@ def outcomes(disk: SimulatedDisk, path: str, tries: int = 300) -> set[bytes | No
     found: set[bytes | None] = set()
     for seed in range(tries):
         after = disk.after_power_cut(len(disk.history), Random(seed))
-        found.add(after.read(path) if os.path.basename(path) in after.sizes("/") else None)
+        found.add(after.read(path) if Path(path).name in after.sizes("/") else None)
     return found
 
 

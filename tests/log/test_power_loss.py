@@ -197,6 +197,20 @@ def test_the_same_holds_where_sealing_fails(operation):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("operation", ["sync", "write", "sync_folder", "replace", "remove"])
+def test_the_same_holds_where_a_process_dies_while_it_seals_and_another_goes_on(operation):
+    script = Script("group")
+    for _ in range(2):
+        script.write(5, labels=2)
+        script.disk.fail(operation, errno.EIO)
+        with suppress(LogError):
+            script.seal()
+        script.disk.heal()
+        script.restart()
+    cut_everywhere(script, variants=8)
+
+
+@pytest.mark.slow
 def test_what_the_budget_takes_is_told_before_it_goes():
     script = Script("group", budget_bytes=6000)
     for i in range(24):

@@ -6,7 +6,6 @@ import errno
 from itertools import pairwise
 
 import pytest
-from support.logs import SOURCES, Row, Ticks, batch_of, call, label, read_files
 
 from edgerun import LogError
 from edgerun.log.policy import LogPolicy
@@ -14,6 +13,7 @@ from edgerun.log.rows import Kind
 from edgerun.log.segment import Frame, identify, scan
 from edgerun.log.writer import LogWriter
 from edgerun.testing import SimulatedDisk
+from support.logs import SOURCES, Row, Ticks, batch_of, call, label, read_files
 
 FOLDER = "/log"
 
@@ -215,6 +215,17 @@ def test_what_was_recovered_is_told_even_if_the_disk_fails_meanwhile(disk):
     assert "recovered" in [event["event"] for event in told(disk)]
     writer.close()
     assert sorted(sequences(disk)) == [*range(15), 100]
+
+
+@pytest.mark.parametrize("durability", ["event", "group", "seal"])
+def test_what_was_recovered_is_told_durably_before_its_file_goes(disk, durability):
+    disk.history.clear()
+    opened(disk, durability=durability).disown()
+    changes = [change.what for change in disk.history]
+    sealing, telling, removing = changes.index("replace"), len(changes) - 1 - changes[::-1].index("write"), -1
+    assert changes[removing] == "remove"
+    assert "sync folder" in changes[sealing:telling]
+    assert changes[telling:] == ["write", "sync", "sync folder", "remove"]
 
 
 def test_a_segment_is_recovered_once_though_many_open_the_folder(disk):

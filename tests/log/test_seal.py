@@ -6,13 +6,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from support.logs import SOURCES, Row, Ticks, batch_of, call, read_files
 
 from edgerun.log.policy import LogPolicy
 from edgerun.log.rows import FLAG_KEYED, Batch, Kind, Note, OutputShape
 from edgerun.log.segment import identify, scan
 from edgerun.log.writer import LogWriter
 from edgerun.testing import SimulatedDisk
+from support.logs import SOURCES, Row, Ticks, batch_of, call, read_files
 
 FOLDER = "/log"
 
