@@ -401,7 +401,9 @@ RAISED_WITHIN = {
     "FileNotFoundError": "as above",
 }
 """What else is raised than our errors, and why it is right."""
-OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "_wrong"} | {error.__name__ for error in ERRORS}
+OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "_wrong"} | {
+    error.__name__ for error in ERRORS
+}
 """Our errors, and the functions that return one."""
 
 
