@@ -19,17 +19,15 @@ from edgerun.log.blocks import (
     Block,
     Output,
 )
-from edgerun.log.captures import capture_value
 from edgerun.log.packing import Integers, Texts, texts_of
 from edgerun.log.payload import pack, unpack
 from edgerun.log.rows import FLAG_KEYED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from edgerun.log.captures import Captured
     from edgerun.log.rows import Batch, OutputShape
 
 NUMBERS, CLASS, SUMMARY, TEXTS, MAP = range(1, 6)
@@ -38,8 +36,8 @@ FLOAT_TYPES = frozenset({1, 10, 11, 16})
 """ONNX's float, float16, double and bfloat16."""
 
 
-def of_batch(batch: Batch, rows: NDArray[np.int64], captured: Mapping[int, Captured]) -> list[Block]:
-    """Return the blocks of some rows of a batch, which are the first ones of a frame; captures are told by source."""
+def of_batch(batch: Batch, rows: NDArray[np.int64]) -> list[Block]:
+    """Return the blocks of some rows of a batch, which are the first ones of a frame."""
     keyed = batch.flags[rows] & FLAG_KEYED
     kind = batch.kind[rows].astype(np.int64)
     shaped = (kind == Kind.CALL) | (kind == Kind.SHADOW)
@@ -47,7 +45,7 @@ def of_batch(batch: Batch, rows: NDArray[np.int64], captured: Mapping[int, Captu
     blocks = []
     for alike in np.unique(likeness):
         place = np.flatnonzero(likeness == alike)
-        blocks.append(_block(batch, rows[place], place, captured))
+        blocks.append(_block(batch, rows[place], place))
     return blocks
 
 
@@ -62,15 +60,14 @@ def of_notes(notes: Sequence[tuple[int, int, bytes]], place: int) -> list[Block]
     return blocks
 
 
-def _block(batch: Batch, rows: NDArray[np.int64], place: NDArray[np.int64], captured: Mapping[int, Captured]) -> Block:
+def _block(batch: Batch, rows: NDArray[np.int64], place: NDArray[np.int64]) -> Block:
     kind = int(batch.kind[rows[0]])
     columns: dict[int, Integers] = {TIME: batch.time_us[rows]}
     if kind < Kind.PROFILE:
         columns[SEQUENCE] = batch.sequence[rows]
         columns[SOURCE] = batch.source[rows].astype(np.int64)
     if kind not in (Kind.CALL, Kind.SHADOW):
-        values = _captures(batch, rows, captured) if kind == Kind.CAPTURE else _values(batch, rows)
-        return Block(kind, place, columns, None, values)
+        return Block(kind, place, columns, None, _values(batch, rows))
     columns[LATENCY] = batch.latency[rows].astype(np.int64)
     if kind == Kind.CALL and batch.flags[rows[0]] & FLAG_KEYED:
         columns[UNIT] = batch.unit[rows]
@@ -86,13 +83,6 @@ def _values(batch: Batch, rows: NDArray[np.int64]) -> list[bytes]:
     raw = batch.data.tobytes()
     spans = zip(batch.data_at[rows].tolist(), batch.data_at[rows + 1].tolist(), strict=True)
     return [readable(raw[begin:end]) for begin, end in spans]
-
-
-def _captures(batch: Batch, rows: NDArray[np.int64], captured: Mapping[int, Captured]) -> list[bytes]:
-    return [
-        capture_value(batch.data[batch.data_at[row] : batch.data_at[row + 1]], captured.get(int(batch.source[row])))
-        for row in rows.tolist()
-    ]
 
 
 def readable(value: bytes) -> bytes:

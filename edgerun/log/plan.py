@@ -14,11 +14,10 @@ from edgerun.log.payload import pack
 from edgerun.log.rows import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from edgerun.log.captures import Captured
     from edgerun.log.rows import Batch, Note
 
 FRAME_BYTES_MAX = 2**20
@@ -45,7 +44,7 @@ class Planned(NamedTuple):
         }
 
 
-def frames_of(batch: Batch | None, notes: Sequence[Note], captured: Mapping[int, Captured]) -> dict[int, list[Planned]]:
+def frames_of(batch: Batch | None, notes: Sequence[Note]) -> dict[int, list[Planned]]:
     """Return the frames of each class of stream that has rows: those of the batch, then the notes, in their order."""
     packed = [_packed(note) for note in notes]
     planned = {}
@@ -54,26 +53,21 @@ def frames_of(batch: Batch | None, notes: Sequence[Note], captured: Mapping[int,
         if batch is not None:
             rows = np.flatnonzero((batch.kind >= Kind.LABEL) == (stream_class == JOURNAL))
         told = [note for note in packed if (note[0] >= Kind.LABEL) == (stream_class == JOURNAL)]
-        frames = [*_frames(batch, rows, told, captured)]
+        frames = [*_frames(batch, rows, told)]
         if frames:
             planned[stream_class] = frames
     return planned
 
 
-def _frames(
-    batch: Batch | None,
-    rows: NDArray[np.int64],
-    notes: list[tuple[int, int, bytes]],
-    captured: Mapping[int, Captured],
-) -> Iterator[Planned]:
+def _frames(batch: Batch | None, rows: NDArray[np.int64], notes: list[tuple[int, int, bytes]]) -> Iterator[Planned]:
     sizes = [len(value) + _ROW_BYTES for _, _, value in notes]
     if batch is not None and len(rows):
         weights = _weights(batch, rows)
         if len(rows) + len(notes) <= FRAME_ROWS_MAX and int(weights.sum()) + sum(sizes) <= FRAME_BYTES_MAX:
-            yield Planned(len(rows) + len(notes), [*of_batch(batch, rows, captured), *of_notes(notes, len(rows))])
+            yield Planned(len(rows) + len(notes), [*of_batch(batch, rows), *of_notes(notes, len(rows))])
             return
         for chosen in _parts(weights):
-            yield Planned(chosen.stop - chosen.start, of_batch(batch, rows[chosen], captured))
+            yield Planned(chosen.stop - chosen.start, of_batch(batch, rows[chosen]))
     for chosen in _parts(np.array(sizes, np.int64)):
         yield Planned(chosen.stop - chosen.start, of_notes(notes[chosen], 0))
 

@@ -24,7 +24,6 @@ from edgerun.log.upkeep import Upkeep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from edgerun.log.captures import Captured
     from edgerun.log.rows import Batch, Note, Source
 
 SEGMENTS_MIN = 8
@@ -80,11 +79,7 @@ class LogWriter:
             self._keep_to_budget()
 
     def write(
-        self,
-        batch: Batch | None,
-        notes: Sequence[Note] = (),
-        sources: Mapping[int, Source] | None = None,
-        captured: Mapping[int, Captured] | None = None,
+        self, batch: Batch | None, notes: Sequence[Note] = (), sources: Mapping[int, Source] | None = None
     ) -> None:
         """Write rows, and return when they are as durable as the policy says.
 
@@ -92,7 +87,6 @@ class LogWriter:
             batch: rows of the recorder.
             notes: rows that come after them.
             sources: all sources that are known so far, by number.
-            captured: of those whose inputs are captured, what captures are to say.
 
         Raises:
             LogError: the disk failed. The same rows may be given again.
@@ -100,7 +94,7 @@ class LogWriter:
         self._check_open()
         self._look_after_files()
         own = len(self._upkeep.notes)
-        planned = frames_of(batch, [*notes, *self._upkeep.notes], captured or {})
+        planned = frames_of(batch, [*notes, *self._upkeep.notes])
         before = {stream_class: self._streams[stream_class].at for stream_class in planned}
         try:
             for stream_class, frames in planned.items():

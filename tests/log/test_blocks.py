@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.logs import DOUBLE, FLOAT, INT64, SOURCES, TEXT, Row, batch_of, call, label, read_files
 
 from edgerun.errors import LogError
 from edgerun.log.batches import of_batch, of_notes, readable
 from edgerun.log.blocks import merge, of_contents, take
-from edgerun.log.captures import Captured
 from edgerun.log.frame import FrameHead, SegmentHead, frame_bytes, payload_pieces, source_map, stored
 from edgerun.log.plan import FRAME_BYTES_MAX, NOTE_BYTES_MAX, frames_of
 from edgerun.log.rows import Kind, Note
 from edgerun.log.segment import identify, scan
-from support.logs import DOUBLE, FLOAT, INT64, SOURCES, TEXT, Row, batch_of, call, label, read_files
 
 HEAD = SegmentHead(0, 77, 0, bytes(16), 77, 10**15)
 
@@ -52,7 +51,7 @@ rows = st.one_of(
     st.tuples(st.just(2), times, words, st.integers(1, 3), latencies, st.none(), st.just(4), doubles, outputs).map(
         lambda fields: Row(*fields)
     ),
-    st.tuples(st.just(3), times, words, st.integers(1, 3), values).map(
+    st.tuples(st.sampled_from([3, 4]), times, words, st.integers(1, 3), values).map(
         lambda fields: Row(*fields[:4], value=fields[4])
     ),
     st.tuples(st.sampled_from([5, 16, 17, 18, 19]), times, values).map(
@@ -85,12 +84,12 @@ def assert_same(found: list[Row], given: list[Row]) -> None:
 @given(st.lists(rows, min_size=1, max_size=30))
 def test_rows_are_read_as_they_were_given(given):
     batch = batch_of(given)
-    assert_same(read(frame_of(of_batch(batch, np.arange(len(given)), {}), len(given))), given)
+    assert_same(read(frame_of(of_batch(batch, np.arange(len(given))), len(given))), given)
 
 
 @given(st.lists(rows, min_size=1, max_size=30))
 def test_blocks_that_were_read_say_the_same_when_written_again(given):
-    data = frame_of(of_batch(batch_of(given), np.arange(len(given)), {}), len(given))
+    data = frame_of(of_batch(batch_of(given), np.arange(len(given))), len(given))
     assert_same(read(frame_of(blocks_in(data), len(given))), given)
 
 
@@ -98,7 +97,7 @@ def test_blocks_that_were_read_say_the_same_when_written_again(given):
 def test_merged_blocks_say_what_they_said_apart(parts):
     given, blocks = [], []
     for part in parts:
-        found = blocks_in(frame_of(of_batch(batch_of(part), np.arange(len(part)), {}), len(part)))
+        found = blocks_in(frame_of(of_batch(batch_of(part), np.arange(len(part))), len(part)))
         blocks += [block._replace(place=block.place + len(given)) for block in found]
         given += part
     merged = merge(blocks)
@@ -110,7 +109,7 @@ def test_merged_blocks_say_what_they_said_apart(parts):
 def test_a_part_of_a_frame_has_the_rows_of_that_part(given, data):
     first = data.draw(st.integers(0, len(given) - 1))
     end = data.draw(st.integers(first + 1, len(given)))
-    blocks = of_batch(batch_of(given), np.arange(len(given)), {})
+    blocks = of_batch(batch_of(given), np.arange(len(given)))
     cut = [found for block in blocks if len((found := take(block, first, end)).place)]
     cut = [block._replace(place=block.place - first) for block in cut]
     assert_same(read(frame_of(cut, end - first)), given[first:end])
@@ -120,7 +119,7 @@ def test_a_part_of_a_frame_has_the_rows_of_that_part(given, data):
 def test_every_row_has_its_place_in_one_of_two_streams(given, told):
     notes = [Note(Kind.LIFECYCLE if i % 2 else Kind.PROFILE, i, value) for i, value in enumerate(told)]
     noted = [Row(note.kind, note.time_us, value=note.value) for note in notes]
-    planned = frames_of(batch_of(given), notes, {})
+    planned = frames_of(batch_of(given), notes)
     for stream_class, frames in planned.items():
         (frame,) = frames
         expected = [row for row in [*given, *noted] if (row.kind >= 16) == (stream_class == 1)]
@@ -130,19 +129,19 @@ def test_every_row_has_its_place_in_one_of_two_streams(given, told):
 
 
 def test_many_rows_are_several_frames():
-    planned = frames_of(batch_of([call(i) for i in range(40_000)]), [], {})
+    planned = frames_of(batch_of([call(i) for i in range(40_000)]), [])
     assert [frame.rows for frame in planned[0]] == [16_384, 16_384, 7232]
 
 
 def test_large_rows_are_several_frames():
-    large = [Row(Kind.ERROR, i, i, 1, value={"inputs": "x" * 60_000}) for i in range(40)]
-    planned = frames_of(batch_of(large), [], {})
+    large = [Row(Kind.CAPTURE, i, i, 1, value={"inputs": "x" * 60_000}) for i in range(40)]
+    planned = frames_of(batch_of(large), [])
     assert [frame.rows for frame in planned[0]] == [17, 17, 6]
     assert all(sum(len(value) for value in frame.blocks[0].values) <= FRAME_BYTES_MAX for frame in planned[0])
 
 
 def test_sources_that_rows_quote_are_known():
-    (frame,) = frames_of(batch_of([call(0), call(1), call(3), label(1)]), [], {})[0]
+    (frame,) = frames_of(batch_of([call(0), call(1), call(3), label(1)]), [])[0]
     assert frame.sources() == {1, 2}
 
 
@@ -153,7 +152,7 @@ def test_sources_that_rows_quote_are_known():
 )
 def test_a_note_that_cannot_be_written_is_a_loss_and_blocks_no_other(value):
     notes = [Note(Kind.PROFILE, 1, value), Note(Kind.PROFILE, 2, {"fine": True})]
-    planned = frames_of(None, notes, {})
+    planned = frames_of(None, notes)
     assert [frame.rows for frame in planned[0]] == [1]
     assert [row.value for row in read(frame_of(planned[0][0].blocks, 1))] == [{"fine": True}]
     (loss,) = read(frame_of(planned[1][0].blocks, 1))
@@ -169,11 +168,11 @@ def test_a_value_that_no_reader_takes_is_kept_as_its_bytes(raw):
 def test_rows_that_do_not_fit_their_shape_are_refused():
     batch = batch_of([call(0), call(1)])
     with pytest.raises(LogError, match="disagree"):
-        of_batch(batch._replace(numbers_at=np.array([0, 1, 6], np.uint32)), np.arange(2), {})
+        of_batch(batch._replace(numbers_at=np.array([0, 1, 6], np.uint32)), np.arange(2))
 
 
 def test_a_lone_call_is_small():
-    blocks = of_batch(batch_of([call(5, keyed=False)]), np.arange(1), {})
+    blocks = of_batch(batch_of([call(5, keyed=False)]), np.arange(1))
     assert len(frame_of(blocks, 1)) - 64 - len(b"".join(payload_pieces(FrameHead(0, 0, 0, 0, SOURCES_NAMED), []))) < 60
 
 
@@ -189,35 +188,4 @@ def test_float_bits_that_are_no_number_come_back():
     nan = Row(
         1, 5, 1, 1, 1, None, 0, None, ((1, INT64, (1,)), (2, FLOAT, (0, struct.unpack("<f", b"\1\0\xc0\x7f")[0])))
     )
-    assert repr(read(frame_of(of_batch(batch_of([nan]), np.arange(1), {}), 1))[0].outputs) == repr(nan.outputs)
-
-
-def captured_bytes(inputs) -> bytes:
-    """Captures by the words of edgerun_log.h: (type, dimensions, bytes, or None where they are redacted)."""
-    raw = b""
-    for type_, shape, data in inputs:
-        raw += struct.pack("=BBHI", type_, len(shape), data is not None, len(data or b""))
-        raw += struct.pack(f"={len(shape)}q", *shape) + (data or b"")
-    return raw
-
-
-def test_captured_inputs_have_their_names_and_no_redacted_one_its_data():
-    two_texts = b"".join(struct.pack("=I", len(text)) + text for text in (b"ab", "é".encode()))
-    raw = captured_bytes([(FLOAT, (1, 2), struct.pack("=2f", 1.5, -2)), (TEXT, (2,), two_texts), (INT64, (1,), None)])
-    batch = batch_of([Row(Kind.ERROR, 5, 9, 2, value={})])
-    batch = batch._replace(
-        kind=np.array([Kind.CAPTURE], np.uint8),
-        data=np.frombuffer(raw, np.uint8),
-        data_at=np.array([0, len(raw)], np.uint32),
-    )
-    captured = {2: Captured(("amount", "words", "card"), 0.01)}
-    (row,) = read(frame_of(of_batch(batch, np.arange(1), captured), 1))
-    assert (row.kind, row.sequence, row.source) == (Kind.CAPTURE, 9, 2)
-    assert row.value == {
-        "probability": 0.01,
-        "inputs": {
-            "amount": {"dtype": "float32", "shape": [1, 2], "data": struct.pack("=2f", 1.5, -2)},
-            "words": {"dtype": "str", "shape": [2], "data": ["ab", "é"]},
-        },
-        "redacted": ["card"],
-    }
+    assert repr(read(frame_of(of_batch(batch_of([nan]), np.arange(1)), 1))[0].outputs) == repr(nan.outputs)
