@@ -34,15 +34,15 @@ def bare_session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def sticky_runner(folder: Path, model: bytes) -> tuple[EdgeRunner, Path]:
-    """A runner with a sticky split of three arms over one model, and the path of that model."""
+def sticky_runner(folder: Path, model: bytes, **options: Any) -> tuple[EdgeRunner, Path]:
+    """A runner with a sticky split of three arms over one model, and the path of that model; options are of open()."""
     path = folder / "model.onnx"
     path.write_bytes(model)
     split = {"kind": "random_split", "weights": ARMS, "split_key": "session_id"}
     bundle.write(
         folder / "bundle", name="bench", version="1", models=dict.fromkeys(ARMS, path), nodes={"ab": split}, route="ab"
     )
-    return EdgeRunner.open(folder / "bundle"), path
+    return EdgeRunner.open(folder / "bundle", **options), path
 
 
 def test_predict_with_three_sticky_arms_against_a_bare_run(benchmark: BenchmarkFixture, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from edgerun.prediction import BatchPrediction, Prediction
 from edgerun.runner import EdgeRunner
 from edgerun.shadow import ShadowCounts
 from edgerun.split import Explanation, Range, Split
-from edgerun.stats import ModelStats, RunnerStats, ShadowResult, ShadowStats
+from edgerun.stats import ArmStats, LogStats, ModelStats, RunnerStats, ShadowResult, ShadowStats
 
 __all__ = [
     "LIMITS",
+    "ArmStats",
     "BatchPrediction",
     "BreakerPolicy",
     "BundleError",
@@ -35,6 +36,7 @@ __all__ = [
     "InputError",
     "Limits",
     "LogError",
+    "LogStats",
     "ModelError",
     "ModelStats",
     "Prediction",

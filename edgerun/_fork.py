@@ -14,6 +14,9 @@ from typing import Protocol
 SHADOW_THREAD = "edgerun-shadow"
 """The name of shadow threads. They run models of their own, which no call uses."""
 
+LOG_THREAD = "edgerun-log"
+"""The name of threads that write the log. They run no model."""
+
 
 class Forked(Protocol):
     """Something that goes on in a forked child."""
@@ -34,7 +37,7 @@ def follow_forks(forked: Forked) -> None:
 def _before_fork() -> None:
     global _alone  # noqa: PLW0603 - what the parent sees before the fork is told to the child after it
     others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
-    _alone = all(thread.name == SHADOW_THREAD for thread in others)
+    _alone = all(thread.name in {SHADOW_THREAD, LOG_THREAD} for thread in others)
 
 
 def _after_fork_in_child() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from edgerun._core.runtime import Array, Lane, Value
 from edgerun._shown import shown
-from edgerun.errors import InputError, ModelError
+from edgerun.errors import EdgerunError, InputError, ModelError
 from edgerun.inputs import check_inputs
-from edgerun.serving import Answer, Call, Serving
+from edgerun.prediction import BatchPrediction
+from edgerun.serving import Answer, Call, Serving, make_prediction
 from edgerun.signature import Signature, with_batch_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,30 @@ def read_column(name: str, given: Any, count: int) -> list[Any]:
     if len(entries) != count:
         raise InputError(f"{name} has {len(entries)} entries for {count} rows")
     return entries
+
+
+def predict_rows(serving: Serving, feeds: tuple[Array, ...], calls: Sequence[Call]) -> BatchPrediction:
+    """Answer every row of a batch, record them, and offer them to those who watch.
+
+    Raises:
+        InputError: a row's key or meta is wrong.
+        ModelError: a row got no answer.
+    """
+    try:
+        routes = [serving.decide(call.key, call.meta, call.epoch, call.sequence) for call in calls]
+        rows = answer_batch(serving, feeds, routes, calls)
+    except EdgerunError as error:
+        serving.recording.error(None, calls[0].sequence, error)
+        raise
+    serving.recording.rows(routes, calls, rows)
+    outputs = join_rows(serving.signature, rows)
+    predictions = []
+    for row, (route, call, (answer, index)) in enumerate(zip(routes, calls, rows, strict=True)):
+        predictions.append(make_prediction(serving, route, call, answer, row_outputs(outputs, row, answer, index)))
+        watching = serving.watching(route, call, answer.fallback)
+        if watching:
+            serving.offer_to(watching, row_lane(feeds, row, answer, index), call.sequence)
+    return BatchPrediction(dict(zip(serving.output_names, outputs, strict=True)), tuple(predictions))
 
 
 def answer_batch(

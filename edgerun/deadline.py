@@ -14,23 +14,39 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core.runtime import Array, Lane
 from edgerun._shown import shown
-from edgerun.errors import ClosedError, InputError, ModelError
+from edgerun.errors import ClosedError, DeadlineError, EdgerunError, InputError, ModelError
+from edgerun.inputs import check_inputs
 from edgerun.limits import LIMITS
-from edgerun.serving import Answer, Call, Serving, last_answer
+from edgerun.serving import Answer, Call, Serving, last_answer, make_fallback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edgerun.prediction import Prediction
     from edgerun.routing import Route
     from edgerun.session import Outcome, Session
 
 _MARGIN = 2.0  # times the control's mean latency
 _HANDOVER_SHARE = 0.1  # of the time that is left, for a busy machine to notice and to start the control
 _UNKNOWN_SHARE = 0.5  # of the time that is left, for a control that never ran
+
+
+class Deadline(NamedTuple):
+    """When a call must return.
+
+    Attributes:
+        started: point of ``time.monotonic()`` from which it counts.
+        within_s: seconds that the caller gave it.
+        at: point of ``time.monotonic()`` at which it passes.
+    """
+
+    started: float
+    within_s: float
+    at: float
 
 
 class Workers:
@@ -80,8 +96,8 @@ class Workers:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def deadline_of(deadline_s: Any, fallback: Any, started: float) -> float:
-    """Return the point of ``time.monotonic()`` by which a call that started then must return.
+def deadline_of(deadline_s: Any, fallback: Any, started: float) -> Deadline:
+    """Return when a call that started at a point of ``time.monotonic()`` must return.
 
     Raises:
         InputError: ``deadline_s`` is no positive number of seconds, or ``fallback`` no mapping.
@@ -92,7 +108,43 @@ def deadline_of(deadline_s: Any, fallback: Any, started: float) -> float:
         raise InputError("fallback= is for calls with a deadline; give deadline_s= too")
     if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or not 0 < deadline_s < math.inf:
         raise InputError(f"deadline_s must be a positive number of seconds, got {shown(deadline_s)}")
-    return started + min(deadline_s, threading.TIMEOUT_MAX / 2)
+    return Deadline(started, deadline_s, started + min(deadline_s, threading.TIMEOUT_MAX / 2))
+
+
+def predict_by_deadline(
+    serving: Serving,
+    workers: Workers,
+    inputs: Any,
+    call: Call,
+    cast: str | None,
+    deadline: Deadline,
+    fallback: Mapping[str, Any] | None,
+) -> Prediction:
+    """Answer a call in time, or return the caller's fallback, and record which.
+
+    Raises:
+        InputError: the inputs are not what the model takes, or the key or meta is wrong.
+        ModelError: the model failed in time, and no control was there to answer.
+        DeadlineError: nothing was ready, and there is no fallback.
+    """
+    route = None
+    with workers.call():
+        try:
+            route = serving.decide(call.key, call.meta, call.epoch, call.sequence)
+            feeds = tuple(feed.copy() for feed in check_inputs(serving.signature, inputs, cast))
+            answer = answer_by_deadline(serving, workers, route, feeds, call, deadline.at)
+            if answer is None and fallback is None:
+                raise DeadlineError(
+                    f"model {route.model!r} gave no answer within {deadline.within_s} s, and no fallback= was given"
+                )
+        except EdgerunError as error:
+            serving.recording.error(route, call.sequence, error)
+            raise
+    if answer is not None:
+        return serving.finish(route, call, answer)
+    prediction = make_fallback(route, call, fallback or {}, time.monotonic() - deadline.started)
+    serving.recording.no_answer(route, call, prediction.latency_ns)
+    return prediction
 
 
 def answer_by_deadline(

@@ -43,7 +43,7 @@ DEFAULT_POLICY = BreakerPolicy()
 class Breaker:
     """Counts a model's failures in a row. Closed: it serves. Open: the control serves and trials run in the shadow."""
 
-    __slots__ = ("_clock", "_good_trials", "_lock", "_next_trial", "_policy", "failures", "is_open")
+    __slots__ = ("_clock", "_good_trials", "_lock", "_next_trial", "_policy", "failures", "is_open", "on_change")
 
     def __init__(self, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
         """Make a closed breaker.
@@ -57,6 +57,8 @@ class Breaker:
         self.failures = 0
         """Failures in a row; read without the lock on the hot path."""
         self.is_open = False
+        self.on_change: Callable[[bool], None] = _ignore
+        """Told, within the lock, when the breaker has opened (True) or closed."""
         self._good_trials, self._next_trial = 0, 0.0
 
     def after_fork(self) -> None:
@@ -70,6 +72,7 @@ class Breaker:
             if self.failures >= self._policy.failures and not self.is_open:
                 self.is_open = True
                 self._good_trials, self._next_trial = 0, self._clock() + self._policy.retry_after_s
+                self.on_change(True)
 
     def record_success(self) -> None:
         """Forget the failures: a served run was good."""
@@ -102,3 +105,8 @@ class Breaker:
             self._next_trial = self._clock()  # a good trial may be followed by the next at once
             if self._good_trials >= self._policy.trials:
                 self.is_open, self.failures = False, 0
+                self.on_change(False)
+
+
+def _ignore(_: bool) -> None:
+    return

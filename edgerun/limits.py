@@ -68,6 +68,15 @@ class Limits(NamedTuple):
     workers_max: int = 4
     """Threads for calls with a deadline, and for apredict()."""
 
+    outcome_name_max_bytes: int = 128
+    """UTF-8 bytes of the name of an outcome."""
+
+    note_max_bytes: int = 16384
+    """Bytes of one label or outcome as msgpack."""
+
+    label_max_depth: int = 8
+    """Lists and dicts within each other in the value of a label."""
+
     log_frame_max_bytes: int = 16 * 2**20
     """Bytes of the payload of a log's frame, stored and not."""
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgerun._core.recorder import split_assign_keyed
 from edgerun._core.split import split_assign_key
 from edgerun._shown import shown
 from edgerun.errors import GraphError, InputError
@@ -48,6 +49,9 @@ class Route(NamedTuple):
             where the way has none.
         control: where to go when the model fails: the control of the innermost random split whose arm was drawn.
         watches: the models to run beside this one.
+        unit: the meta field whose value, or else the caller's key, is the unit that the innermost sticky split hashed;
+            None where none did.
+        number: among all routes of the graph.
     """
 
     version: str
@@ -57,6 +61,8 @@ class Route(NamedTuple):
     assignment: str | None = None
     control: Step | None = None
     watches: tuple[Watch, ...] = ()
+    unit: str | None = None
+    number: int = 0
 
 
 Decide = Callable[[Any, "Meta | None", str, int], Route]
@@ -98,7 +104,7 @@ def _keyed_split(
         else:
             try:
                 raw = unit.encode() if type(unit) is str else key_bytes(unit)
-                step = arms[split_assign_key(handle, raw, len(raw))]
+                step = arms[split_assign_keyed(handle, raw, len(raw))]
                 if forced and raw in forced:
                     step = forced[raw]
                 elif enrol is not None and not in_share(enrol, raw):
@@ -224,7 +230,7 @@ class _Compiler:
         control = so_far.control
         while type(control) is Route and control.model == model:  # a model cannot stand in for itself
             control = control.control
-        self.routes.append(so_far._replace(model=model, watches=watches, control=control))
+        self.routes.append(so_far._replace(model=model, watches=watches, control=control, number=len(self.routes)))
         if len(self.routes) > LIMITS.routes_max:
             raise GraphError(f"node {so_far.path[0]!r}: the graph has more than {LIMITS.routes_max} ways through it")
         if len(watches) > LIMITS.watches_max:
@@ -236,7 +242,8 @@ class _Compiler:
     def random_split(self, node: RandomSplit, so_far: Route) -> Step:
         def arm(name: str, assignment: str, assigned: str | None) -> Step:
             fallback = so_far.control if name == node.control else control
-            return self.step(name, so_far._replace(arm=assigned, assignment=assignment, control=fallback))
+            unit = so_far.unit if assignment == "unassigned" else node.split_key or so_far.unit
+            return self.step(name, so_far._replace(arm=assigned, assignment=assignment, control=fallback, unit=unit))
 
         control = self.step(node.control, so_far._replace(arm=None, assignment="assigned"))
         arms = [arm(name, "assigned", name) for name in node.split.arms]

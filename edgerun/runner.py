@@ -11,27 +11,33 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from edgerun import bundle as bundles
-from edgerun._core.runtime import Lane, run_prepared
+from edgerun._core.recorder import note_unit, serve
 from edgerun._fork import follow_forks
 from edgerun._shown import shown
 from edgerun._threads import CallThreads
-from edgerun.batch import answer_batch, join_rows, read_batch, read_column, row_lane, row_outputs
-from edgerun.errors import ClosedError, DeadlineError, InputError
+from edgerun.batch import predict_rows, read_batch, read_column
+from edgerun.errors import ClosedError, InputError
+from edgerun.feedback import Feedback
 from edgerun.guard import DEFAULT_POLICY, BreakerPolicy
-from edgerun.inputs import check_cast, check_inputs
+from edgerun.inputs import check_cast
 from edgerun.limits import LIMITS
-from edgerun.prediction import BatchPrediction, Prediction
+from edgerun.prediction import Prediction
 from edgerun.routing import Meta, Route, event_id
-from edgerun.serving import Answer, Call, Serving, make_fallback, make_prediction
+from edgerun.serving import Call, Serving
+from edgerun.split import key_bytes
 from edgerun.stats import RunnerStats, ShadowResult, runner_stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgerun._core.runtime import Lane
+    from edgerun.log.policy import LogPolicy
+    from edgerun.log.recorder import Recorder
+    from edgerun.prediction import BatchPrediction
     from edgerun.signature import Signature
 
 
-class EdgeRunner:
+class EdgeRunner(Feedback):
     """Serves one bundle: routes each call through its graph, runs the model, watches the shadows.
 
     Safe to use from many threads. A forked child process may go on using it: it gets a stream of events of its own.
@@ -43,9 +49,9 @@ class EdgeRunner:
             prediction["label"], prediction.arm, prediction.model
     """
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, recorder: Recorder | None = None) -> None:
         """Serve an opened bundle; use EdgeRunner.open()."""
-        self._start_stream()
+        self._start_stream(recorder)
         self._serve(serving)
         follow_forks(self)
 
@@ -53,10 +59,18 @@ class EdgeRunner:
         self._served: Serving | None = serving
         self._stale: Serving | None = None
         """What a forked child must open again before its first call."""
-        self._finalizer = weakref.finalize(self, serving.close)
+        self._finalizer = weakref.finalize(self, _close, serving, self._recorder)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, threads: int = 1, breaker: BreakerPolicy = DEFAULT_POLICY) -> Self:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        breaker: BreakerPolicy = DEFAULT_POLICY,
+        log: str | os.PathLike[str] | None = None,
+        log_policy: LogPolicy | None = None,
+    ) -> Self:
         """Open a bundle folder.
 
         Args:
@@ -64,19 +78,33 @@ class EdgeRunner:
             threads: threads of one model run, the caller's included: 1 to ``LIMITS.threads_max``. One is best for
                 small models.
             breaker: when a failing model is kept from serving.
+            log: the folder to log into, made if it is missing; several processes may share it. None keeps no log.
+            log_policy: how the log is kept; see LogPolicy.
 
         Raises:
-            InputError: ``threads`` or ``breaker`` is out of range.
+            InputError: ``threads``, ``breaker`` or ``log_policy`` is out of range.
             BundleError: the bundle is missing, malformed or inconsistent.
             GraphError: its routing graph is wrong.
             ModelError: a model cannot be loaded.
         """
         if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= LIMITS.threads_max:
             raise InputError(f"threads must be a whole number from 1 to {LIMITS.threads_max}, got {shown(threads)}")
-        return cls(Serving(bundles.read(path), threads=threads, policy=breaker))
+        recorder = None if log is None else _open_log(log, log_policy)
+        try:
+            serving = Serving(bundles.read(path), threads=threads, policy=breaker, recorder=recorder)
+        except BaseException:
+            if recorder is not None:
+                recorder.close()
+            raise
+        serving.recording.lifecycle(
+            "opened", bundle=serving.bundle.name, version=serving.bundle.version, threads=threads
+        )
+        return cls(serving, recorder)
 
-    def _start_stream(self) -> None:
-        self._epoch = os.urandom(8).hex()
+    def _start_stream(self, recorder: Recorder | None) -> None:
+        self._recorder = recorder
+        self._epoch = os.urandom(8).hex() if recorder is None else recorder.epoch
+        self._settle = recorder.settle if recorder is not None and recorder.waits else None
         self._sequences = itertools.count()
         self._lock = threading.Lock()
         self._threads = CallThreads()
@@ -117,13 +145,20 @@ class EdgeRunner:
                 time.monotonic(), inputs, key=key, meta=meta, deadline_s=deadline_s, fallback=fallback, cast=cast
             )
         sequence = next(self._sequences)
-        route = served.decide(key, meta, self._epoch, sequence)
-        session = served.sessions[route.model]
-        guarded = route.control is not None
+        try:
+            route = served.decide(key, meta, self._epoch, sequence)
+        except InputError as error:
+            served.recording.error(None, sequence, error)
+            raise
+        session, guarded, source, source_of_key, _ = served.ways[route.number]
         lane = None if guarded and session.breaker.is_open else session.take(inputs)
         if lane is None:
             return self._predict_with_care(served, route, Call(key, meta, self._epoch, sequence), inputs, cast)
-        latency_ns = run_prepared(lane.handle, session.handle, guarded)
+        if source_of_key is not None and key is not None:
+            raw = key_bytes(key)
+            note_unit(raw, len(raw))
+            source = source_of_key
+        latency_ns = serve(lane.handle, source, sequence)
         if latency_ns < 0:
             return self._predict_again(served, route, Call(key, meta, self._epoch, sequence), inputs, cast, lane)
         prediction = Prediction()
@@ -140,6 +175,8 @@ class EdgeRunner:
         if route.watches:
             served.offer(route, lane, key, meta, self._epoch, sequence)
         lane.home.append(lane)
+        if self._settle is not None:
+            self._settle()
         return prediction
 
     def _predict_again(
@@ -155,14 +192,9 @@ class EdgeRunner:
         self, served: Serving, route: Route, call: Call, inputs: Any, cast: str | None
     ) -> Prediction:
         """Answer what the hot path did not settle: unusual inputs, first calls, failures, open breakers."""
-        answer = served.answer(route, check_inputs(served.signature, inputs, cast), call)
-        return self._finish(served, route, call, answer)
-
-    def _finish(self, served: Serving, route: Route, call: Call, answer: Answer) -> Prediction:
-        prediction = make_prediction(served, route, call, answer)
-        watching = served.watching(route, call, answer.fallback)
-        if watching:
-            served.offer_to(watching, answer.lane, call.sequence)
+        prediction = served.predict(route, inputs, call, cast)
+        if self._settle is not None:
+            self._settle()
         return prediction
 
     def _predict_since(
@@ -177,22 +209,15 @@ class EdgeRunner:
         cast: str | None = None,
     ) -> Prediction:
         """Answer a call with a deadline, counted from a point of ``time.monotonic()``."""
-        from edgerun.deadline import answer_by_deadline, deadline_of  # noqa: PLC0415 - it brings concurrent.futures
+        from edgerun.deadline import deadline_of, predict_by_deadline  # noqa: PLC0415 - brings concurrent.futures
 
         deadline = deadline_of(deadline_s, fallback, started)
         served, workers = self._serving(), self._threads.workers()
-        with workers.call():
-            call = Call(key, meta, self._epoch, next(self._sequences))
-            route = served.decide(*call)
-            feeds = tuple(feed.copy() for feed in check_inputs(served.signature, inputs, cast))
-            answer = answer_by_deadline(served, workers, route, feeds, call, deadline)
-        if answer is not None:
-            return self._finish(served, route, call, answer)
-        if fallback is None:
-            raise DeadlineError(
-                f"model {route.model!r} gave no answer within {deadline_s} s, and no fallback= was given"
-            )
-        return make_fallback(route, call, fallback, time.monotonic() - started)
+        call = Call(key, meta, self._epoch, next(self._sequences))
+        prediction = predict_by_deadline(served, workers, inputs, call, cast, deadline, fallback)
+        if self._settle is not None:
+            self._settle()
+        return prediction
 
     def predict_batch(
         self,
@@ -227,17 +252,10 @@ class EdgeRunner:
             Call(key, meta, self._epoch, sequence)
             for key, meta, sequence in zip(*columns, self._sequences, strict=False)
         ]
-        routes = [served.decide(*call) for call in calls]
-        rows = answer_batch(served, feeds, routes, calls)
-        outputs = join_rows(served.signature, rows)
-        predictions = []
-        for row, (route, call, (answer, index)) in enumerate(zip(routes, calls, rows, strict=True)):
-            predictions.append(make_prediction(served, route, call, answer, row_outputs(outputs, row, answer, index)))
-            watching = served.watching(route, call, answer.fallback)
-            if watching:
-                served.offer_to(watching, row_lane(feeds, row, answer, index), call.sequence)
-        names = served.output_names
-        return BatchPrediction(dict(zip(names, outputs, strict=True)), tuple(predictions))
+        batch = predict_rows(served, feeds, calls)
+        if self._settle is not None:
+            self._settle()
+        return batch
 
     async def apredict(self, inputs: Any, **options: Any) -> Prediction:
         """Answer one call from a coroutine: as predict(), on a thread of the runner's.
@@ -255,6 +273,10 @@ class EdgeRunner:
         except RuntimeError as error:  # close() came in between
             raise ClosedError from error
         return await answered
+
+    def _log(self) -> Recorder | None:
+        self._serving()
+        return self._recorder
 
     def shadows(self, timeout_s: float | None = None) -> list[ShadowResult]:
         """Wait until the shadow has nothing left to do, at most ``timeout_s``; return what is new, oldest first.
@@ -285,7 +307,7 @@ class EdgeRunner:
 
     def stats(self) -> RunnerStats:
         """Return counters and mean latencies of every model and watch."""
-        return runner_stats(self._serving())
+        return runner_stats(self._serving(), self._recorder)
 
     @property
     def bundle(self) -> bundles.Bundle:
@@ -303,7 +325,7 @@ class EdgeRunner:
     def _reopen(self) -> Serving:
         with self._lock:
             if self._stale is not None:
-                self._serve(self._stale.reopened())
+                self._serve(self._stale.reopened(self._recorder))
             if self._served is None:
                 raise ClosedError
             return self._served
@@ -335,13 +357,34 @@ class EdgeRunner:
             alone: no other thread of the parent can have been inside a model; else the bundle is opened again at
                 the first call.
         """
-        self._start_stream()
         served = self._served
+        parent, recorder = self._recorder, None
+        if parent is not None:
+            parent.disown()
+            recorder = None if served is None else type(parent)(parent.folder, parent.policy)
+        self._start_stream(recorder)
         if served is None:
             return
+        self._finalizer.detach()
         if alone and served.threads == 1:
-            served.after_fork()
+            served.after_fork(recorder)
+            self._serve(served)
         else:
             served.disown()
-            self._finalizer.detach()
             self._served, self._stale = None, served
+
+
+def _open_log(folder: str | os.PathLike[str], policy: LogPolicy | None) -> Recorder:
+    from edgerun.log.policy import DEFAULT_LOG_POLICY, check_policy  # noqa: PLC0415 - msgpack and zstd cost 15 ms
+    from edgerun.log.recorder import Recorder  # noqa: PLC0415
+
+    policy = DEFAULT_LOG_POLICY if policy is None else policy
+    check_policy(policy)
+    return Recorder(os.fspath(folder), policy)
+
+
+def _close(serving: Serving, recorder: Recorder | None) -> None:
+    serving.close()
+    if recorder is not None:
+        recorder.lifecycle("closed")
+        recorder.close()

@@ -16,8 +16,10 @@ from numpy import ndarray
 
 from edgerun._core.runtime import Array, Lane, Model, Value
 from edgerun.bundle import Bundle, open_sessions
-from edgerun.errors import ModelError
+from edgerun.errors import EdgerunError, ModelError
+from edgerun.inputs import check_inputs
 from edgerun.prediction import Prediction
+from edgerun.recording import Recording, Way
 from edgerun.routing import Decide, Meta, Route, compile_graph, event_id, follow, in_share
 from edgerun.shadow import Comparison, Shadow, ShadowCounts, check_timeout
 from edgerun.split import key_bytes
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgerun.guard import BreakerPolicy
+    from edgerun.log.recorder import Recorder
     from edgerun.session import Outcome, Session
 
 SHADOW_RESULTS_KEPT = 4096
@@ -91,7 +94,7 @@ def _fill(
 class Serving:
     """One bundle, opened."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, policy: BreakerPolicy) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int, policy: BreakerPolicy, recorder: Recorder | None) -> None:
         self.bundle, self.threads, self._policy = bundle, threads, policy
         self.sessions = open_sessions(bundle.models, bundle.graph, threads=threads, policy=policy)
         start, self.routes, self.watches = compile_graph(bundle.name, bundle.version, bundle.graph)
@@ -110,9 +113,15 @@ class Serving:
             if all(watch.sample is None for watch in route.watches)
         }
         self._watched = self._watched_models()
-        self._reset()
+        self._reset(recorder)
 
-    def _reset(self) -> None:
+    def _reset(self, recorder: Recorder | None) -> None:
+        self.recording = Recording(recorder, self.bundle, self.signature)
+        self.ways: tuple[Way, ...] = tuple(
+            [self.recording.way(route, self.sessions[route.model]) for route in self.routes]
+        )
+        for name, session in self.sessions.items():
+            session.breaker.on_change = partial(self.recording.breaker, name)
         self._lock = threading.Lock()
         self._shadow: Shadow | None = None
         self._fallbacks: Counter[tuple[str, str]] = Counter()
@@ -127,6 +136,29 @@ class Serving:
         return models
 
     # ---- answering with care: whatever the hot path of the runner did not settle ----
+
+    def predict(self, route: Route, inputs: Any, call: Call, cast: str | None) -> Prediction:
+        """Answer a call whose inputs nobody has checked yet, and record it.
+
+        Raises:
+            InputError: the inputs are not what the model takes.
+            ModelError: as answer().
+        """
+        try:
+            answer = self.answer(route, check_inputs(self.signature, inputs, cast), call)
+        except EdgerunError as error:
+            self.recording.error(route, call.sequence, error)
+            raise
+        return self.finish(route, call, answer)
+
+    def finish(self, route: Route, call: Call, answer: Answer) -> Prediction:
+        """Record an answer, offer it to those who watch, and return what the caller gets."""
+        prediction = make_prediction(self, route, call, answer)
+        self.recording.answer(route, call, answer)
+        watching = self.watching(route, call, answer.fallback)
+        if watching:
+            self.offer_to(watching, answer.lane, call.sequence)
+        return prediction
 
     def answer(self, route: Route, feeds: tuple[Array, ...], call: Call) -> Answer:
         """Run the route's model on checked feeds; where it fails and has a control, let the control answer.
@@ -189,7 +221,8 @@ class Serving:
                 self._watched = self._watched or self._watched_models()
                 watched = [(model, watch.tolerance) for model, watch in zip(self._watched, self.watches, strict=True)]
                 trials = [(session.model, 0.0) for session in self.sessions.values()]
-                self._shadow = Shadow([*watched, *trials])
+                self._shadow = Shadow([*watched, *trials], self.recording.watch_sources(self.watches, self.sessions))
+                self.recording.meter(self._shadow_drops)
                 if self._closed:
                     self._shadow.close()
             return self._shadow
@@ -270,13 +303,22 @@ class Serving:
         shadow = self._shadow
         return ShadowCounts() if shadow is None else shadow.counts(slot)
 
-    def after_fork(self) -> None:
+    def _shadow_drops(self) -> dict[str, int]:
+        """Return how many watched runs were dropped so far, by reason."""
+        counts = [self.shadow_counts(slot) for slot in range(len(self.watches) + len(self._trial_slots))]
+        return {
+            "shadow_full": sum(count.dropped_full for count in counts),
+            "shadow_bytes": sum(count.dropped_bytes for count in counts),
+            "shadow_closed": sum(count.dropped_closed for count in counts),
+        }
+
+    def after_fork(self, recorder: Recorder | None) -> None:
         """Go on in a forked child whose parent ran no model meanwhile: all but the shadow is as it was."""
         self._disown_shadow()
         self._watched = []  # opened again with the shadow, at the first need
         for session in self.sessions.values():
             session.breaker.after_fork()
-        self._reset()
+        self._reset(recorder)
 
     def disown(self) -> None:
         """Leave everything alone in a forked child: threads of the parent may have held any lock inside onnxruntime."""
@@ -290,9 +332,9 @@ class Serving:
         if self._shadow is not None:
             self._shadow.disown()
 
-    def reopened(self) -> Serving:
+    def reopened(self, recorder: Recorder | None) -> Serving:
         """Return the same bundle, opened anew."""
-        return Serving(self.bundle, threads=self.threads, policy=self._policy)
+        return Serving(self.bundle, threads=self.threads, policy=self._policy, recorder=recorder)
 
     def close(self) -> None:
         """Stop the shadow; calls that are under way still end well."""

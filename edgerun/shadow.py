@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core import shadow as core
+from edgerun._core.recorder import shadow_record
 from edgerun._fork import SHADOW_THREAD
 from edgerun._shown import shown
 from edgerun.errors import InputError
@@ -17,6 +18,7 @@ from edgerun.limits import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgerun._core.recorder import Source
     from edgerun._core.runtime import Model
 
 
@@ -82,11 +84,15 @@ class ShadowCounts(NamedTuple):
 class Shadow:
     """The queue, its worker thread and the models that it runs; a process's own, never shared over a fork."""
 
-    def __init__(self, models: Sequence[tuple[Model, float]]) -> None:
-        """Watch ``(model, tolerance)`` pairs; the index of a pair is the slot of its watch."""
+    def __init__(self, models: Sequence[tuple[Model, float]], sources: Sequence[Source] = ()) -> None:
+        """Watch ``(model, tolerance)`` pairs; the index of a pair is the slot of its watch.
+
+        Its runs are recorded under C sources, one for each pair; without sources they are not.
+        """
         self._models = tuple(models)  # the queue holds bare pointers to them
         self._queue = core.new_shadow(LIMITS.shadow_queue_max, LIMITS.shadow_queue_max_bytes, max(1, len(models)))
         self._watches = [core.new_watch(model, slot, tolerance) for slot, (model, tolerance) in enumerate(models)]
+        self._sources = shadow_record(self._queue, sources) if sources else None
         self._arrays: dict[tuple[int, ...], Any] = {}  # of watches, by their slots
         self._thread = threading.Thread(target=self._work, name=SHADOW_THREAD, daemon=True)
         self._thread.start()

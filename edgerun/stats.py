@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edgerun.log.profiles import Profile
+    from edgerun.log.recorder import Recorder
     from edgerun.serving import Serving
     from edgerun.shadow import ShadowCounts
 
@@ -69,6 +71,50 @@ class ShadowResult(NamedTuple):
     nonfinite: bool
 
 
+class ArmStats(NamedTuple):
+    """What one model has answered for one arm since the log was begun, or as a watched model.
+
+    Attributes:
+        bundle: name of the bundle.
+        version: of the bundle.
+        model: that answered.
+        arm: that the calls were assigned; None where none was.
+        node: the shadow_deploy node that watched; None for calls that were served.
+        calls: how many runs were recorded.
+        latency_p50_s: a median of their seconds within 1 %; NaN where there was none. Likewise the next two.
+        latency_p90_s: nine in ten were as fast.
+        latency_p99_s: 99 in 100 were as fast.
+        profile: of the inputs and outputs since profiles were last written to the log, at most 15 minutes by default.
+    """
+
+    bundle: str
+    version: str
+    model: str
+    arm: str | None
+    node: str | None
+    calls: int
+    latency_p50_s: float
+    latency_p90_s: float
+    latency_p99_s: float
+    profile: Profile
+
+
+class LogStats(NamedTuple):
+    """How the log is doing.
+
+    Attributes:
+        folder: where it is kept.
+        epoch: of this process's events, in hexadecimal.
+        lost: how many events were lost so far: reason to kind to number.
+        problem: why the last write failed; None where it did not.
+    """
+
+    folder: str
+    epoch: str
+    lost: Mapping[str, Mapping[str, int]]
+    problem: str | None
+
+
 class RunnerStats(NamedTuple):
     """The state of a runner.
 
@@ -77,15 +123,19 @@ class RunnerStats(NamedTuple):
         version: of its bundle.
         models: model name to what the model has done.
         shadows: one for each watch, in the order of the graph.
+        arms: one for each model and arm that was recorded; none without a log.
+        log: how the log is doing; None without one.
     """
 
     name: str
     version: str
     models: Mapping[str, ModelStats]
     shadows: tuple[ShadowStats, ...]
+    arms: tuple[ArmStats, ...] = ()
+    log: LogStats | None = None
 
 
-def runner_stats(serving: Serving) -> RunnerStats:
+def runner_stats(serving: Serving, recorder: Recorder | None) -> RunnerStats:
     """Read all counters of a snapshot."""
     serving.collect()
     fallbacks = serving.fallbacks()
@@ -97,4 +147,8 @@ def runner_stats(serving: Serving) -> RunnerStats:
             counts.runs, counts.failures, counts.nonfinite, counts.latency_s, reasons, session.breaker.is_open
         )
     shadows = tuple(ShadowStats(w.node, w.model, serving.shadow_counts(w.slot)) for w in serving.watches)
-    return RunnerStats(serving.bundle.name, serving.bundle.version, models, shadows)
+    stats = RunnerStats(serving.bundle.name, serving.bundle.version, models, shadows)
+    if recorder is None:
+        return stats
+    log = LogStats(recorder.folder, recorder.epoch, recorder.losses(), recorder.problem)
+    return stats._replace(arms=tuple(recorder.arms()), log=log)

@@ -52,22 +52,23 @@ class Report(NamedTuple):
 
 @click.command(
     short_help="Serve handwritten digits and compare the arms.",
-    epilog=examples("edgerun demo", "edgerun demo --repeat 100 --json"),
+    epilog=examples("edgerun demo", "edgerun demo --repeat 100 --json", "edgerun demo --log digits-log"),
 )
 @click.option("--repeat", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Passes over the images.")
+@click.option("--log", type=click.Path(file_okay=False), help="Log every call, its label and the shadow into a folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON; durations are in seconds.")
-def demo(repeat: int, as_json: bool) -> None:
+def demo(repeat: int, log: str | None, as_json: bool) -> None:
     """Serve 600 test images of handwritten digits, and compare the arms.
 
     Each image is one call. The split sends it to the control or to the challenger by its id; on the control's calls
     the challenger is watched in the shadow. Latencies are those of predict(), the model's run included.
     """
-    report = serve(recipes.folder(RECIPE), repeat)
+    report = serve(recipes.folder(RECIPE), repeat, log)
     click.echo(json_line(_document(report)) if as_json else _page(report))
 
 
-def serve(folder: Path, repeat: int) -> Report:
-    """Serve every test image of a recipe, ``repeat`` times over.
+def serve(folder: Path, repeat: int, log: str | None = None) -> Report:
+    """Serve every test image of a recipe, ``repeat`` times over, and log it where there is a folder for that.
 
     Raises:
         EdgerunError: the bundle cannot be opened, or a call failed.
@@ -76,19 +77,21 @@ def serve(folder: Path, repeat: int) -> Report:
         images, labels, ids = file["image"], file["label"].tolist(), file["image_id"].tolist()
     calls: list[Served] = []
     rows = [*range(len(labels))] * repeat
-    with EdgeRunner.open(folder / "bundle") as runner, _progress_bar(len(rows)) as advance:
+    with EdgeRunner.open(folder / "bundle", log=log) as runner, _progress_bar(len(rows)) as advance:
         for first in range(0, len(rows), CALLS_BETWEEN_WAITS):
             batch = rows[first : first + CALLS_BETWEEN_WAITS]
-            calls.extend(_serve_one(runner, images[row : row + 1], ids[row], labels[row]) for row in batch)
+            calls.extend(_serve_one(runner, images[row : row + 1], ids[row], labels[row], log) for row in batch)
             _wait_for_shadow(runner)
             advance(len(batch))
         return Report(len(labels), calls, runner.stats())
 
 
-def _serve_one(runner: EdgeRunner, image: np.ndarray[Any, Any], image_id: int, label: int) -> Served:
+def _serve_one(runner: EdgeRunner, image: np.ndarray[Any, Any], image_id: int, label: int, log: str | None) -> Served:
     started = time.perf_counter()
     prediction = runner.predict(image, key=image_id)
     latency_s = time.perf_counter() - started
+    if log is not None:
+        runner.label(prediction.id, label)
     right = bool(prediction["label"][0] == label)
     return Served(str(prediction.arm), str(prediction.model), right, latency_s, prediction.latency_s)
 

@@ -38,8 +38,16 @@ split_assign_keyed: Callable[[CData, bytes, int], int] = lib.er_py_split_assign_
 thread_unit: Callable[[], int] = lib.er_py_unit
 """``thread_unit() -> unit`` of the last key that `split_assign_keyed` saw in this thread."""
 
+note_unit: Callable[[bytes, int], None] = lib.er_py_note_unit
+"""``note_unit(key, len(key))``: note the unit of a key that no split hashed, for `serve`."""
+
 clock_ns: Callable[[], int] = lib.er_clock_ns
 """``clock_ns() -> nanoseconds`` of the clock that all times of events are of."""
+
+
+def unit_of(key: bytes) -> int:
+    """Return the unit of a key: its XXH64 with seed 42."""
+    return int(lib.er_xxh64(key, len(key), 42))
 
 
 class Losses(NamedTuple):
@@ -85,6 +93,11 @@ def new_recorder(ring_bytes: int) -> CData:
     out = ffi.new("er_recorder **")
     check(lib.er_recorder_new(ring_bytes, out))
     return ffi.gc(out[0], lib.er_recorder_free)
+
+
+def disown(recorder: CData) -> None:
+    """Never free a recorder: in a forked child, threads of the parent may be in the middle of it."""
+    ffi.gc(recorder, None)
 
 
 reset: Callable[[CData], None] = lib.er_recorder_reset

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from edgerun._shown import shown
+from edgerun.errors import InputError
 
 
 class Capture(NamedTuple):
@@ -48,3 +51,49 @@ class LogPolicy(NamedTuple):
 
 
 DEFAULT_LOG_POLICY = LogPolicy()
+
+_DURABILITIES = ("event", "group", "seal")
+_CAPTURED = ("none", "sample")
+_NUMBERS = {  # field: least, greatest
+    "group_s": (0, 3600),
+    "group_rows": (1, 2**20),
+    "seal_s": (0.1, 7 * 86400),
+    "segment_bytes": (4096, 2**30),
+    "budget_bytes": (2**16, 2**50),
+    "profile_s": (1, 3600),
+    "ring_bytes": (2**16, 2**30),
+}
+
+
+def check_policy(policy: LogPolicy) -> None:
+    """Raise InputError unless every field of a policy is in its range."""
+    if not isinstance(policy, LogPolicy):
+        raise InputError(f"log_policy must be a LogPolicy, got {shown(policy)}")
+    _check_choice("durability", policy.durability, _DURABILITIES)
+    for name, (least, greatest) in _NUMBERS.items():
+        number = getattr(policy, name)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= greatest:
+            raise InputError(f"LogPolicy: {name} must be a number from {least} to {greatest}, got {shown(number)}")
+    for name in ("group_rows", "segment_bytes", "budget_bytes", "ring_bytes"):
+        if not isinstance(getattr(policy, name), int):
+            raise InputError(f"LogPolicy: {name} must be a whole number, got {shown(getattr(policy, name))}")
+    if policy.ring_bytes & (policy.ring_bytes - 1):
+        raise InputError(f"LogPolicy: ring_bytes must be a power of two, got {policy.ring_bytes}")
+    _check_capture(policy.capture)
+
+
+def _check_capture(capture: Capture) -> None:
+    if not isinstance(capture, Capture):
+        raise InputError(f"LogPolicy: capture must be a Capture, got {shown(capture)}")
+    _check_choice("capture.inputs", capture.inputs, _CAPTURED)
+    rate = capture.rate
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise InputError(f"LogPolicy: capture.rate must be a number from 0 to 1, got {shown(rate)}")
+    redact: Any = capture.redact
+    if not isinstance(redact, tuple) or not all(isinstance(name, str) for name in redact):
+        raise InputError(f"LogPolicy: capture.redact must be a tuple of names of inputs, got {shown(capture.redact)}")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"LogPolicy: {name} must be one of {', '.join(map(repr, choices))}, got {shown(value)}")

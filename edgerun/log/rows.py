@@ -40,8 +40,8 @@ class Source(NamedTuple):
         arm: that the innermost random split assigned.
         assignment: as Prediction.assignment.
         fallback: why the route's model did not answer.
-        node: the shadow_deploy node that watched.
-        outputs: the names of the model's outputs.
+        node: the shadow_deploy node that watched; "" where a model was on trial.
+        outputs: the names of the outputs.
     """
 
     bundle: str

@@ -42,6 +42,7 @@ class LogWriter:
         policy: how soon rows are safe, and how large the log may grow.
         disk: of the operating system, or a stand-in.
         clocks: likewise.
+        epoch: of the measurements, where it is known already; a random one by default.
 
     Raises:
         LogError: the folder cannot be made or listed.
@@ -54,8 +55,10 @@ class LogWriter:
         policy: LogPolicy = DEFAULT_LOG_POLICY,
         disk: Disk | None = None,
         clocks: Clocks | None = None,
+        epoch: int | None = None,
     ) -> None:
-        self.epoch, journal = struct.unpack("<QQ", os.urandom(16))
+        fresh, journal = struct.unpack("<QQ", os.urandom(16))
+        self.epoch: int = fresh if epoch is None else epoch
         """Of the measurements, and so of the ids of this process's events."""
         self._folder = os.path.abspath(folder)
         self._policy = policy
@@ -128,6 +131,14 @@ class LogWriter:
         self._seal(due)
         self._seal_again_us = now_us
         return True
+
+    def due_s(self) -> float | None:
+        """Return in how many seconds a segment is old enough to be sealed; None where none is open."""
+        begun = [stream.begun_us for stream in self._streams.values() if stream.head is not None]
+        if not begun:
+            return None
+        due_us = max(min(begun) + int(self._policy.seal_s * 1e6), self._seal_again_us)
+        return (due_us - self._clocks.monotonic_us()) / 1e6
 
     def seal(self) -> None:
         """Seal all segments that are open, recover what other processes left, and keep to the budget.

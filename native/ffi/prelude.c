@@ -30,6 +30,11 @@ static uint64_t er_py_unit(void) {
     return er_py_thread_unit;
 }
 
+/* Note the unit of a key that no split hashes. */
+static void er_py_note_unit(const void *key, size_t len) {
+    er_py_thread_unit = er_xxh64(key, len, ER_PY_UNIT_SEED);
+}
+
 /* er_py_split_assign(), which also notes the key's unit for er_py_serve(). */
 static int er_py_split_assign_keyed(const er_split *split, const void *key, size_t len) {
     if (len > ER_PY_KEY_MAX_BYTES) {

@@ -35,11 +35,13 @@ int er_unpack_u64(const uint8_t *lengths, size_t n, const uint8_t *bits, size_t 
 
 #define ER_PROFILE_COLUMNS_MAX 256
 #define ER_PROFILE_ELEMENTS_MAX 1024 /* of one tensor and call */
+#define ER_PROFILE_PAGES_MAX 65533
 #define ER_SKETCH_CELLS_PER_OCTAVE 64
 
 typedef struct er_profile er_profile;
 
-/* cells_max bounds the memory of the sketches, in pages of one octave. */
+/* pages_max bounds the memory of the sketches, in pages of one octave and 128 bytes; where a cell outgrows 16 bits, its
+ * page counts for five. At most ER_PROFILE_PAGES_MAX, else ER_ELIMIT. */
 int er_profile_new(size_t n_inputs, size_t n_outputs, size_t pages_max, er_profile **out);
 void er_profile_free(er_profile *profile);
 
@@ -53,7 +55,8 @@ typedef struct er_profile_data {
 } er_profile_data;
 
 /* Take a port's data in: ports are the inputs, then the outputs. A port keeps the type and number of columns it had
- * first; other data is counted in `unlike`, and left out. */
+ * first (until the profile is taken); other data, and data of a type that has no ER_TYPE_*, is counted in `unlike`, and
+ * left out. Integers above 2^53 are taken as the nearest double. */
 int er_profile_update(er_profile *profile, size_t port, const er_profile_data *data);
 /* Count a call's latency; from any thread, without a lock. */
 void er_profile_latency(er_profile *profile, int64_t latency_ns);
@@ -65,12 +68,13 @@ typedef struct er_profile_port {
     int32_t type;     /* 0 where nothing was seen */
     uint32_t columns;
     uint64_t seen, unlike;
-    const uint64_t *count, *missing, *infinite, *zero, *unsketched; /* `columns` of each; of texts missing is empty texts */
-    const double *min, *max, *mean, *m2;
+    /* `columns` of each. Of texts, count is all of them, missing the empty ones among them, and the rest is NULL. */
+    const uint64_t *count, *missing, *infinite, *zero, *unsketched;
+    const double *min, *max, *mean, *m2; /* of no numbers: infinity, minus infinity, 0 and 0 */
     const uint8_t *registers; /* of texts: columns * 1024, else NULL */
 } er_profile_port;
 
-/* Only for a profile that nobody updates: one of take or copy. */
+/* Only for a profile that nobody updates: one of take or copy, else ER_EINVAL. */
 int er_profile_read(const er_profile *profile, size_t port, er_profile_port *out);
 /* The cells of a column in ascending order; returns how many, ER_ELIMIT where max is too small. */
 int er_profile_cells(const er_profile *profile, size_t port, uint32_t column, int32_t *cells, uint64_t *weights,
@@ -80,10 +84,12 @@ typedef struct er_frequent {
     uint32_t len;
     uint64_t weight;
 } er_frequent;
-/* The frequent texts of a column, by weight; *error is by how much a weight may be too low. */
+/* The frequent texts of a column, the greatest weight first; returns how many, ER_ELIMIT where max is too small. *error
+ * is by how much a weight may be too low. */
 int er_profile_frequent(const er_profile *profile, size_t port, uint32_t column, er_frequent *out, size_t max,
                         uint64_t *error);
-/* Cells of the latencies (nanoseconds) so far; as er_profile_cells(). */
+/* Cells of the latencies (nanoseconds) so far; as er_profile_cells(). What is outside of [2^6, 2^37) is in the first or
+ * the last cell. */
 int er_profile_latencies(const er_profile *profile, int32_t *cells, uint64_t *weights, size_t max);
 
 /* ---- recorder ---- */

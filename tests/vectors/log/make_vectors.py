@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import random
+import struct
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,9 +47,52 @@ def crc_rows() -> Iterator[tuple[str, str, str]]:
         yield f"google-crc32c, {length} random bytes", data.hex(), f"{google_crc32c.value(data):08x}"
 
 
+OCTAVES = range(-126, 128)
+"""Exponents of the normal numbers of float32."""
+
+
+def float32(number: float) -> Fraction | None:
+    """The float32 nearest to a float64, exactly; None where it is too large."""
+    try:
+        (narrow,) = struct.unpack("<f", struct.pack("<f", number))
+    except OverflowError:
+        return None
+    return Fraction(narrow)
+
+
+def cell(number: float) -> tuple[str, str, str]:
+    """The cell of a number and its exact borders, from powers of two alone: no bits are looked at."""
+    rounded = float32(number)
+    if rounded is None or abs(rounded) < Fraction(2) ** OCTAVES[0]:
+        return "-", "-", "-"
+    octave = next(e for e in OCTAVES if abs(rounded) < Fraction(2) ** (e + 1))
+    unit = Fraction(2) ** octave / 64
+    place = abs(rounded) // unit - 64
+    low, high = (64 + place) * unit, (65 + place) * unit
+    at = 64 * (octave + 127) + int(place)
+    return (str(at), str(low), str(high)) if number > 0 else (str(-1 - at), str(-high), str(-low))
+
+
+def cell_rows() -> Iterator[tuple[str, ...]]:
+    """Numbers around every kind of border, and random ones of every octave and of none."""
+    yield "number", "cell", "from", "to"
+    source = random.Random(64)
+    least, most = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+    numbers = [1.0, 1.5, 0.1, 1 / 3, 0.0, least, least * (1 - 2.0**-30), least * (1 - 2.0**-20), least / 2, 5e-324]
+    numbers += [most, most * (1 + 2.0**-26), most * (1 + 2.0**-24), 2.0**128, 1e300, 65.0 / 64, 64.0 / 65]
+    for e in [-126, -7, -1, 0, 1, 3, 50, 127]:
+        for place in [0, 1, 31, 63]:
+            border = (1 + place / 64) * 2.0**e
+            numbers += [border, border * (1 - 2.0**-24), border * (1 - 2.0**-26), border * (1 + 2.0**-23)]
+    numbers += [source.uniform(1, 2) * 2.0 ** source.uniform(-140, 140) for _ in range(600)]
+    for number in numbers:
+        for signed in [number, -number]:
+            yield float.hex(signed), *cell(signed)
+
+
 def files() -> Iterator[tuple[str, str]]:
     """The name and the text of every file."""
-    for name, rows in [("crc32c.tsv", crc_rows())]:
+    for name, rows in [("crc32c.tsv", crc_rows()), ("cells.tsv", cell_rows())]:
         yield name, "".join("\t".join(row) + "\n" for row in rows)
 
 
