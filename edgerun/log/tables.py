@@ -60,6 +60,7 @@ _DTYPES = {
     "latency": np.uint64, "flags": np.uint64, "monotonic_us": np.int64, "clock_offset_us": np.int64, "boot": np.int32,
     "source": np.int32, "difference": np.float64, "values": object,
 }  # fmt: skip
+_KIND_NAMES = {int(kind): kind.name.lower() for kind in Kind}
 _FLAGS = {"nonfinite": FLAG_NONFINITE, "failed": FLAG_FAILED, "disagrees": FLAG_DISAGREE}
 _OF_SOURCES = {*_SOURCE, "node"}
 _IN_VALUES = {"id", "unit"}
@@ -241,12 +242,21 @@ class Table(Mapping[str, Array]):
         if name in _WHOLE_VALUE:
             return values
         found = [value.get(name) for value in values]
+        if name == "events":
+            return _objects([_by_kind(events) for events in found])
         if name == "unit":
             known = [type(unit) is int and 0 <= unit < 2**64 for unit in found]
             units = np.array([unit if ok else 0 for unit, ok in zip(found, known, strict=True)], np.uint64)
             masked: Array = np.ma.MaskedArray(units, [not ok for ok in known])
             return units if all(known) else masked
         return _objects([captured_arrays(value) for value in found] if name == "inputs" else found)
+
+
+def _by_kind(events: Any) -> Any:
+    """How many rows of each kind, by the names of the kinds; a value may have their numbers."""
+    if type(events) is not dict:
+        return events
+    return {_KIND_NAMES.get(kind, kind) if type(kind) is int else kind: count for kind, count in events.items()}
 
 
 def _objects(items: Sequence[Any]) -> Array:

@@ -319,7 +319,7 @@ def test_stats_count_errors_for_the_model_that_should_have_answered(documents):
     (found,) = documents("stats", VECTORS, "--profiles")
     control = next(group for group in found["groups"] if (group["arm"], group["model"]) == ("control", "champion"))
     assert control["errors"] == 1
-    assert found["not_recorded"] == {"ring_full": {"call": 12}}
+    assert found["losses"] == {"ring_full": {"call": 12}}
     assert found["labels"] == {"of_calls_here": 1, "of_calls_elsewhere": 0}
     (watched,) = found["shadows"]
     assert (watched["node"], watched["watched"], watched["disagreed"], watched["failed"]) == ("watch", 2, 1, 1)
@@ -356,7 +356,7 @@ def test_verify_names_what_is_damaged_and_fails(shell):
         "00000000000000e2-0000000000000010.log: 122 bytes at 186 cannot be read: a checksum does not hold\n"
         "00000000000000e3-0000000000000000.log: 99 bytes at 399 cannot be read: no frame begins here\n"
         "stream 00000000000000e2: rows 17 to 17 are lost, of 00000000000000e2-0000000000000010.log\n"
-        "not recorded: call=12 (ring_full)\n"
+        "lost (ring_full): call=12\n"
         "damaged: 293 bytes dropped, 1 rows known to be lost\n"
     )
 
@@ -375,7 +375,7 @@ def test_verify_says_the_same_in_json(invoke):
     assert found["gaps"] == [
         {"epoch": "00000000000000e2", "first_row": 17, "rows": 1, "file": "00000000000000e2-0000000000000010.log"}
     ]
-    assert found["not_recorded"] == {"ring_full": {"call": 12}}
+    assert found["losses"] == {"ring_full": {"call": 12}}
 
 
 def test_verify_sees_a_flipped_bit_of_a_real_log(invoke, log, tmp_path):

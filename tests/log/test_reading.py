@@ -103,6 +103,12 @@ def test_captured_inputs_are_arrays_again():
     assert inputs["x"].tolist() == [[1.0, 2.0]]
 
 
+def test_what_is_lost_is_counted_by_the_names_of_kinds(folder):
+    events = {1: 5, "shadow": 2, 99: 1}
+    segment = Segment(class_=1).frame([reference.notes(18, [1, 2], [{"events": events}, {"reason": "x"}])])
+    assert read(folder(segment)).losses["events"].tolist() == [{"call": 5, "shadow": 2, 99: 1}, None]
+
+
 def test_where_rows_differ_in_shape_columns_are_masked():
     calls = read(VECTORS).calls
     assert isinstance(calls["unit"], np.ma.MaskedArray)
@@ -478,6 +484,64 @@ def test_what_a_runner_serves_is_what_is_read(tmp_path):
     assert found.recovery.events == 0
     now = np.datetime64(int(time.time() * 1e6), "us")
     assert bool((abs(calls["time"] - now) < np.timedelta64(600, "s")).all())
+
+
+# Fuzz.
+
+SEGMENTS = {path.name: path.read_bytes() for path in VECTORS.iterdir() if path.suffix in {".log", ".open"}}
+
+
+@st.composite
+def damaged_logs(draw):
+    """The golden log, with bytes set, cut off and moved from file to file."""
+    files = {name: bytearray(data) for name, data in SEGMENTS.items()}
+    for _ in range(draw(st.integers(1, 5))):
+        data = files[draw(st.sampled_from(sorted(files)))]
+        if len(data) < 2:
+            continue
+        at = draw(st.integers(0, len(data) - 1))
+        match draw(st.sampled_from(["set", "cut", "remove", "transplant"])):
+            case "set":
+                data[at] ^= draw(st.integers(1, 255))
+            case "cut":
+                del data[at:]
+            case "remove":
+                del data[at : at + draw(st.integers(1, 99))]
+            case "transplant":
+                other = SEGMENTS[draw(st.sampled_from(sorted(SEGMENTS)))]
+                data[at : at + 300] = other[at : at + 300]
+    return files
+
+
+def every_row(log):
+    """All rows, as the texts of their stream, number, kind and values."""
+    found = {}
+    for kind, table in log.tables.items():
+        for i in range(table.rows):
+            values = {name: str(table[name][i]) for name in ("sequence", "value", "event", "reason") if name in table}
+            assert found.setdefault((int(table["epoch"][i]), int(table["row"][i])), (kind, values)) == (kind, values)
+    return found
+
+
+GENUINE = every_row(read(VECTORS))
+
+
+@given(files=damaged_logs())
+def test_of_a_damaged_log_only_genuine_rows_are_read_each_once_and_the_loss_is_told(tmp_path_factory, files):
+    path = tmp_path_factory.mktemp("log")
+    for name, data in files.items():
+        (path / name).write_bytes(data)
+    log = read(path)
+    found = every_row(log)
+    assert sum(table.rows for table in log.tables.values()) == len(found)
+    assert found.items() <= GENUINE.items()
+    assert log.recovery.bytes_dropped <= sum(map(len, files.values()))
+    if len(found) < len(GENUINE):
+        assert log.recovery.damage or any(len(files[name]) < len(SEGMENTS[name]) for name in files)
+    for table in log.tables.values():
+        assert {len(column) for column in table.values()} <= {table.rows}
+    for gap in log.recovery.gaps:
+        assert not any((gap.epoch, row) in found for row in range(gap.first_row, gap.first_row + min(gap.rows, 99)))
 
 
 # Other libraries.

@@ -10,7 +10,7 @@ import numpy as np
 from edgerun.cli.log import asked
 from edgerun.cli.log.profiles import profile_documents, profile_page
 from edgerun.cli.log.verify import document as recovery_document
-from edgerun.cli.log.verify import not_recorded
+from edgerun.cli.log.verify import losses
 from edgerun.cli.output import columns, duration_text, examples, json_line, share_text
 from edgerun.log import Kind, Log, Source, Table, read
 
@@ -62,7 +62,7 @@ def _document(log: Log) -> dict[str, Any]:
         ],
         "labels": {"of_calls_here": int(labelled.sum()), "of_calls_elsewhere": elsewhere},
         "outcomes": outcomes,
-        "not_recorded": not_recorded(log.losses),
+        "losses": losses(log.losses),
         "lost": recovery_document(log.recovery),
     }
 
@@ -149,8 +149,8 @@ def _page(found: dict[str, Any]) -> str:
     rows = [(f"outcome {name}", f"{count:,}") for name, count in found["outcomes"].items()]
     if found["labels"]["of_calls_elsewhere"]:
         rows.append(("labels of calls elsewhere", f"{found['labels']['of_calls_elsewhere']:,}"))
-    for reason, counts in found["not_recorded"].items():
-        rows += [(f"not recorded ({reason})", f"{count:,} {kind}") for kind, count in counts.items()]
+    for reason, counts in found["losses"].items():
+        rows += [(f"lost ({reason})", f"{count:,} {kind}") for kind, count in counts.items()]
     if found["lost"]["rows_lost"] or found["lost"]["bytes_dropped"]:
         rows.append(("damaged", f"{found['lost']['bytes_dropped']:,} bytes, {found['lost']['rows_lost']:,} rows lost"))
     if found.get("profiles_unreadable"):

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def verify(ctx: click.Context, folder: str, as_json: bool) -> None:
     """Read every row of the log in DIR, and say what is damaged or missing.
 
-    The exit code is 1 if any bytes are damaged or any rows are lost with them. What a process could not record, for its
-    ring or its disk was full, is told too, and is no damage.
+    The exit code is 1 if any bytes are damaged or any rows are lost with them. What found no room in the ring, or was
+    dropped to keep the budget, is told too, and is no damage.
     """
     found = verified(folder)
     if as_json:
-        click.echo(json_line(document(found.recovery) | {"not_recorded": not_recorded(found.losses)}))
+        click.echo(json_line(document(found.recovery) | {"losses": losses(found.losses)}))
     else:
         for line in _page(found):
             click.echo(printable(line))
@@ -49,10 +49,10 @@ def document(recovery: Recovery) -> dict[str, Any]:
     }
 
 
-def not_recorded(losses: Table) -> dict[str, dict[str, int]]:
-    """Return how many rows were never written, by reason and kind."""
+def losses(table: Table) -> dict[str, dict[str, int]]:
+    """Return how many rows the log says to be lost, by reason and kind."""
     found: dict[str, dict[str, int]] = {}
-    for reason, events in zip(losses["reason"], losses["events"], strict=True):
+    for reason, events in zip(table["reason"], table["events"], strict=True):
         counts = found.setdefault(str(reason), {})
         for kind, count in (events if isinstance(events, dict) else {}).items():
             if type(count) is int:
@@ -65,9 +65,9 @@ def _page(found: Log) -> Iterator[str]:
     for damage in recovery.damage:
         yield f"{damage.file}: {damage.length:,} bytes at {damage.offset:,} cannot be read: {damage.why}"
     yield from map(_gap, recovery.gaps)
-    for reason, counts in not_recorded(found.losses).items():
+    for reason, counts in losses(found.losses).items():
         listed = ", ".join(f"{kind}={count:,}" for kind, count in counts.items())
-        yield f"not recorded: {listed or 'nothing counted'} ({reason})"
+        yield f"lost ({reason}): {listed or 'nothing counted'}"
     if recovery.damage or recovery.events:
         yield f"damaged: {recovery.bytes_dropped:,} bytes dropped, {recovery.events:,} rows known to be lost"
     else:
