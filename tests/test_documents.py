@@ -13,10 +13,13 @@ from click.testing import CliRunner
 
 from edgerun.cli import main
 from edgerun.graph import parse_graph
+from edgerun.log import Capture, LogPolicy
+from edgerun.log.tables import NAMES
 from edgerun.nodes import node_to_dict
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "bundles" / "recipes" / "digits" / "bundle"
+LOG = str(ROOT / "tests" / "vectors" / "log" / "v1")
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (
@@ -84,6 +87,34 @@ def test_the_graph_of_the_documentation_is_that_of_the_cards():
     assert graph.route == written["route"]
 
 
+def test_the_python_of_the_page_on_the_log_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
+    names: dict = {}
+    for source in blocks("docs/log.md", "python"):
+        exec(source, names)
+    assert names["log"].calls.rows == 600
+    assert names["late"].rows == 600
+    assert names["by_arm"].index.tolist() == ["challenger", "control"]
+    assert (tmp_path / "log").is_dir()
+
+
+def test_every_column_of_a_log_is_documented():
+    page = read("docs/log.md")
+    tables = dict(re.findall(r"^\| `(\w+)` \| (.*)$", page.partition("## Tables")[2], re.MULTILINE))
+    documented = set(re.findall(r"`(\w+)`", page.partition("## Tables")[2].partition("\n## ")[0]))
+    for kind, columns in NAMES.items():
+        assert set(columns) <= documented, kind
+    assert {"calls", "shadows", "errors", "captures", "profiles", "labels", "outcomes", "losses", "lifecycle"} <= {*tables}
+
+
+def test_every_field_of_the_policy_of_a_log_is_documented_with_its_default():
+    page = read("docs/log.md")
+    for record in (LogPolicy(), Capture()):
+        for field in record._fields:
+            assert f"`{field}`" in page, field
+
+
 def fields(document):
     """Every name of a JSON object, but for those that are data."""
     if isinstance(document, list):
@@ -96,6 +127,9 @@ COMMANDS = {
     "show": ["show", str(DIGITS), "--json"],
     "split explain": ["split", "explain", "salt", "key", "--weights", "a=1", "--json"],
     "demo": ["demo", "--repeat", "1", "--json"],
+    "log ls": ["log", "ls", LOG, "--json"],
+    "log stats": ["log", "stats", LOG, "--profiles", "--json"],
+    "log verify": ["log", "verify", LOG, "--json"],
 }
 
 
@@ -108,6 +142,14 @@ def test_every_field_that_the_command_prints_is_documented(command):
         "show": [*found.get("inputs", []), *found.get("models", {}).values()],
         "demo": [*found.get("arms", {}).values(), found.get("shadows", []), found.get("all", {}).get("run_s")],
         "split explain": [found.get("range")],
+        "log ls": found.get("segments", []),
+        "log verify": [*found.get("damage", []), *found.get("gaps", [])],
+        "log stats": [
+            *found.get("groups", []),
+            *found.get("shadows", []),
+            found.get("labels"),
+            *(group["latency_s"] for group in found.get("groups", []) if "latency_s" in group),
+        ],
     }
     names = fields(found).union(*map(fields, inner.get(command, [])))
     assert names <= set(re.findall(r"`(\w+)`", section))

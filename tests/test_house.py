@@ -394,11 +394,18 @@ def raised_names(module: Module) -> set[str]:
 
 
 RAISED_WITHIN = {
+    "AttributeError": "what Python itself raises for a name that a module does not have",
+    "KeyError": "what a Mapping raises for a key that it does not have",
     "MemoryError": "what Python itself raises there",
     "ValueError": "by a function that another one of the module calls, and maps",
+    "OSError": "by a disk, for the writer of the log to map",
+    "FileExistsError": "as above",
+    "FileNotFoundError": "as above",
 }
 """What else is raised than our errors, and why it is right."""
-OURS = {"errors.CoreError", "self.error", "table.error", "_wrong"} | {error.__name__ for error in ERRORS}
+OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "_wrong"} | {
+    error.__name__ for error in ERRORS
+}
 """Our errors, and the functions that return one."""
 
 

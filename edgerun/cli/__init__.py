@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from edgerun.cli.group import Commands
+from edgerun.cli.log import log
 from edgerun.cli.output import examples
 from edgerun.cli.predict import predict
 from edgerun.cli.show import show
@@ -27,6 +28,7 @@ def main() -> None:
     """Serve versioned model bundles on this machine, each call routed through a deterministic experiment."""
 
 
+main.add_command(log)
 main.add_command(predict)
 main.add_command(show)
 main.add_command(split)

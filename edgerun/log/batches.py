@@ -39,10 +39,9 @@ FLOAT_TYPES = frozenset({1, 10, 11, 16})
 def of_batch(batch: Batch, rows: NDArray[np.int64]) -> list[Block]:
     """Return the blocks of some rows of a batch, which are the first ones of a frame."""
     keyed = batch.flags[rows] & FLAG_KEYED
-    shaped = np.isin(batch.kind[rows], (Kind.CALL, Kind.SHADOW))
-    likeness = batch.kind[rows].astype(np.int64) << 24 | np.where(
-        shaped, batch.shape[rows].astype(np.int64) << 8 | keyed, 0
-    )
+    kind = batch.kind[rows].astype(np.int64)
+    shaped = (kind == Kind.CALL) | (kind == Kind.SHADOW)
+    likeness = kind << 24 | np.where(shaped, batch.shape[rows].astype(np.int64) << 8 | keyed, 0)
     blocks = []
     for alike in np.unique(likeness):
         place = np.flatnonzero(likeness == alike)

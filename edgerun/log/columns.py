@@ -89,7 +89,7 @@ def elements(column: Any, n: int, type_: int) -> Array:
     found = decode(column, n, signed=dtype.kind == "i")
     distinct = _distinct(found)
     narrow = _floats(distinct, dtype) if dtype.kind == "f" else _narrowed(distinct, dtype)
-    return narrow if len(narrow) == n else np.broadcast_to(narrow, n)
+    return narrow if len(narrow) == n else shared(narrow, n)
 
 
 def _narrowed(found: Array, dtype: np.dtype[Any]) -> Array:
@@ -99,6 +99,11 @@ def _narrowed(found: Array, dtype: np.dtype[Any]) -> Array:
     if not np.array_equal(narrow.astype(found.dtype), found):
         raise LogError(f"a column of {dtype} holds a larger number")
     return narrow
+
+
+def shared(one: Array, n: int) -> Array:
+    """Return an array of [n] whose values are all the one of an array of [1], in the memory of that one."""
+    return one if n == 1 else np.broadcast_to(one, n)
 
 
 def _distinct(found: Array) -> Array:
@@ -122,11 +127,11 @@ def _floats(found: Array, dtype: np.dtype[Any]) -> Array:
 
 def _decode(column: Any, n: int, dtype: np.dtype[Any], depth: int) -> Array:
     if type(column) is int:
-        return np.broadcast_to(_whole(column).astype(dtype), n)
+        return shared(_whole(column).view(dtype), n)
     if type(column) is float:
-        return np.broadcast_to(np.float64(column), n)
+        return shared(np.array([column], np.float64), n)
     if column is None:
-        return np.broadcast_to(np.array(None, object), n)
+        return shared(np.array([None], object), n)
     if type(column) is not list or not column or type(column[0]) is not int:
         raise LogError("a column is neither a number, nil, nor a list that begins with a code")
     code, rest = column[0], column[1:]
@@ -180,7 +185,7 @@ def _picked(code: int, source: Any, index: Any, n: int, dtype: np.dtype[Any], de
     if at.dtype != np.uint64 or (n > 0 and not int(chosen.max()) < len(choice)):
         raise LogError(f"a column chooses from {len(choice)} values one that is not there")
     picked = choice[chosen.astype(np.int64)]
-    return picked if len(picked) == n else np.broadcast_to(picked, n)
+    return picked if len(picked) == n else shared(picked, n)
 
 
 def _objects(items: list[Any]) -> Array:

@@ -12,7 +12,7 @@ from edgerun.log.columns import FLOAT64, TEXT, Array, elements, integers, values
 from edgerun.log.rows import Kind, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 OF_CALLS = frozenset({Kind.CALL, Kind.SHADOW})
 OF_A_SOURCE = OF_CALLS | {Kind.ERROR, Kind.CAPTURE}
@@ -105,8 +105,12 @@ def parse_source(document: Any) -> Source:
     return Source(**fields)
 
 
-def parse_blocks(documents: Any, rows: int, kinds: Collection[int] | None) -> list[Block]:
-    """Return the blocks of a frame of so many rows; of some kinds only, or of all for None.
+def parse_blocks(
+    documents: Any, rows: int, kinds: Collection[int] | None, wants: Callable[[Array], bool] | None = None
+) -> list[Block]:
+    """Return the blocks of a frame of so many rows.
+
+    Only those of some kinds, or of all for None; and only those whose times are wanted, if anybody was given to ask.
 
     Raises:
         LogError: they are not what FORMAT.md allows, or not every row has one place.
@@ -122,7 +126,9 @@ def parse_blocks(documents: Any, rows: int, kinds: Collection[int] | None) -> li
         kind = _kind(document.get(0))
         if kinds is None or kind in kinds:
             place = _place(document.get(2), n, rows, taken)
-            found.append(_block(document, kind, n, place))
+            time_us = integers(document.get(3), n, signed=True)
+            if wants is None or wants(time_us):
+                found.append(_block(document, kind, n, place, time_us))
     return found
 
 
@@ -150,8 +156,7 @@ def _place(column: Any, n: int, rows: int, taken: Array) -> Array | None:
     return at
 
 
-def _block(document: dict[Any, Any], kind: Kind, n: int, place: Array | None) -> Block:
-    time_us = integers(document.get(3), n, signed=True)
+def _block(document: dict[Any, Any], kind: Kind, n: int, place: Array | None, time_us: Array) -> Block:
     fields: dict[str, Any] = {}
     if kind in OF_A_SOURCE:
         fields |= {"sequence": integers(document.get(4), n), "source": integers(document.get(5), n)}

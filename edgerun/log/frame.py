@@ -29,7 +29,7 @@ BLOCK_BYTES_MIN = 512
 """A piece of fewer bytes shares its zstd block with the next one: a block of its own costs about 20."""
 _MARKER = b"\xe5\x46"
 _STORED_PLAIN, _STORED_ZSTD = 0, 1
-_PLAIN_BYTES_MAX = 64
+_PLAIN_BYTES_MAX = 128
 """Payloads up to this size are not worth an attempt to compress."""
 
 

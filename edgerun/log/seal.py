@@ -71,6 +71,29 @@ class _Part(NamedTuple):
     size: int
 
 
+class _Total(NamedTuple):
+    """What parts take together: rows, bytes, and the least and greatest difference of their clocks."""
+
+    rows: int
+    size: int
+    least_us: int
+    most_us: int
+
+    @staticmethod
+    def of(part: _Part) -> _Total:
+        monotonic_us, wall_us = part.clocks
+        return _Total(part.rows, part.size, wall_us - monotonic_us, wall_us - monotonic_us)
+
+    def plus(self, more: _Total) -> _Total:
+        least_us, most_us = min(self.least_us, more.least_us), max(self.most_us, more.most_us)
+        return _Total(self.rows + more.rows, self.size + more.size, least_us, most_us)
+
+    def is_a_frame(self) -> bool:
+        return (
+            self.rows <= FRAME_ROWS_MAX and self.size <= MERGED_BYTES_MAX and self.most_us - self.least_us <= DRIFT_US
+        )
+
+
 class _Count:
     """What a reading has come across so far."""
 
@@ -182,22 +205,17 @@ def _parts(frames: Iterable[Frame], end_row: int, count: _Count) -> Iterator[_Pa
 
 def _groups(first: _Part, parts: Iterator[_Part]) -> Iterator[list[_Part]]:
     """Parts that can be one frame: rows follow each other, and so do the clocks."""
-    group = [first]
+    group, total = [first], _Total.of(first)
     for part in parts:
-        rows = sum(member.rows for member in group) + part.rows
-        size = sum(member.size for member in group) + part.size
+        together = total.plus(_Total.of(part))
         follows = group[-1].first_row + group[-1].rows == part.first_row
-        if follows and rows <= FRAME_ROWS_MAX and size <= MERGED_BYTES_MAX and _keep_time(group, part):
+        if follows and together.is_a_frame():
             group.append(part)
+            total = together
         else:
             yield group
-            group = [part]
+            group, total = [part], _Total.of(part)
     yield group
-
-
-def _keep_time(group: list[_Part], part: _Part) -> bool:
-    differences = [wall - monotonic for monotonic, wall in (part.clocks, *(member.clocks for member in group))]
-    return max(differences) - min(differences) <= DRIFT_US
 
 
 def _frames(head: SegmentHead, offset: int, named: set[int], group: list[_Part]) -> Iterator[bytes]:

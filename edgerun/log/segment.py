@@ -17,8 +17,9 @@ from edgerun.log import payload
 from edgerun.log.contents import Block, parse_blocks, parse_source, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
+    from edgerun.log.columns import Array
     from edgerun.log.rows import Source
 
 MAGIC = bytes.fromhex("89 45 52 4C 4F 47 0D 0A")
@@ -168,7 +169,12 @@ def _header_crc(data: bytes) -> int:
 
 
 def scan(
-    data: bytes, header: Header, *, start: int = HEADER.size, kinds: Collection[int] | None = None
+    data: bytes,
+    header: Header,
+    *,
+    start: int = HEADER.size,
+    kinds: Collection[int] | None = None,
+    wants: Callable[[Array], bool] | None = None,
 ) -> Iterator[Frame | Damage]:
     """Yield every valid frame of a segment, and between them the damage, in the order of the file.
 
@@ -177,11 +183,13 @@ def scan(
         header: the segment's.
         start: where to begin: behind the header, or behind a frame.
         kinds: the kinds of rows to decode; None for all. The columns of others are not looked into.
+        wants: says of the times of a block, int64 in microseconds of the monotonic clock, whether the rest of it is to
+            be decoded; None for always.
     """
     position, lost_from, why = start, None, ""
     budget = _SEARCH_FACTOR * len(data) + 4 * LIMITS.log_frame_max_bytes
     while 0 <= position < len(data):
-        found = _frame_at(data, position, header, kinds)
+        found = _frame_at(data, position, header, kinds, wants)
         if isinstance(found, Frame):
             if lost_from is not None:
                 # What seemed to reach past the end did not: a frame stands behind it.
@@ -209,7 +217,13 @@ class _Invalid(NamedTuple):
     checked: int = 0
 
 
-def _frame_at(data: bytes, offset: int, header: Header, kinds: Collection[int] | None) -> Frame | _Invalid:
+def _frame_at(
+    data: bytes,
+    offset: int,
+    header: Header,
+    kinds: Collection[int] | None,
+    wants: Callable[[Array], bool] | None,
+) -> Frame | _Invalid:
     if len(data) - offset < FRAME.size:
         return _Invalid(CUT)
     marker, stored, zero, length, crc = FRAME.unpack_from(data, offset)
@@ -228,15 +242,21 @@ def _frame_at(data: bytes, offset: int, header: Header, kinds: Collection[int] |
     try:
         plain = bytes(raw) if stored == STORED else payload.decompress(bytes(raw), LIMITS.log_frame_max_bytes)
         size += len(plain)
-        return _parse(payload.unpack(plain), offset, end, header, kinds)
+        return _parse(payload.unpack(plain), (offset, end), header.first_row, kinds, wants)
     except LogError as error:
         return _Invalid(str(error), size)
 
 
-def _parse(document: Any, offset: int, end: int, header: Header, kinds: Collection[int] | None) -> Frame:
+def _parse(
+    document: Any,
+    span: tuple[int, int],
+    row_min: int,
+    kinds: Collection[int] | None,
+    wants: Callable[[Array], bool] | None,
+) -> Frame:
     if type(document) is not dict:
         raise LogError("a payload is no map")
-    first_row = whole(document.get(0), header.first_row, 2**64 - LIMITS.log_frame_rows_max, "first row")
+    first_row = whole(document.get(0), row_min, 2**64 - LIMITS.log_frame_rows_max, "first row")
     rows = whole(document.get(1), 0, LIMITS.log_frame_rows_max + 1, "number of rows")
     clocks, sources = document.get(2), document.get(3, {})
     if type(clocks) is not list or len(clocks) != 2:
@@ -245,5 +265,5 @@ def _parse(document: Any, offset: int, end: int, header: Header, kinds: Collecti
     if type(sources) is not dict:
         raise LogError("the sources are no map")
     named = {whole(number, 0, 2**32, "source"): parse_source(source) for number, source in sources.items()}
-    blocks = parse_blocks(document.get(4), rows, kinds)
-    return Frame(offset, end, first_row, rows, monotonic_us, wall_us, named, blocks)
+    blocks = parse_blocks(document.get(4), rows, kinds, wants)
+    return Frame(*span, first_row, rows, monotonic_us, wall_us, named, blocks)

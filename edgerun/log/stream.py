@@ -173,7 +173,7 @@ class Stream:
             self._disk.remove(path)
             self._file = self._disk.create(path)
         self.head, self.begun_us = head, self._clocks.monotonic_us()
-        self._is_named = False
+        self._is_named, self._is_torn = False, True
         write_all(self._disk, self._file, 0, head.bytes())
         self.at = Position(head.first_row, HEADER_BYTES)
         return head

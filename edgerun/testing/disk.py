@@ -150,7 +150,7 @@ class SimulatedDisk:
             room = self.capacity - sum(map(len, self._files.values())) + max(0, len(content) - offset)
             count = min(count, room)
             if count <= 0:
-                raise OSError(errno.ENOSPC, "the disk is full")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         content.extend(bytes(max(0, offset - len(content))))
         content[offset : offset + count] = data[:count]
         self.history.append(Change("write", "", self._open[file], offset, data[:count]))
@@ -207,7 +207,7 @@ class SimulatedDisk:
     def _may(self, operation: str, *, changes: bool = False) -> bool:
         """Raise what the operation is to raise; True where it is to fall short."""
         if changes and self.is_read_only:
-            raise OSError(errno.EROFS, "the disk is read-only")
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         for i, failure in enumerate(self._failures):
             if failure.operation != operation:
                 continue

@@ -13,7 +13,14 @@ import pytest
 from edgerun.cli import main
 from support import models
 
-COMMANDS = [("demo",), ("predict",), ("show",), ("split",), ("split", "explain")]
+COMMANDS = [
+    ("demo",),
+    *[("log", *rest) for rest in ((), ("dump",), ("ls",), ("stats",), ("verify",))],
+    ("predict",),
+    ("show",),
+    ("split",),
+    ("split", "explain"),
+]
 
 HEEDING_CTRL_C = ("env", "--default-signal=INT")  # a job in a shell's background would ignore it
 
@@ -28,7 +35,7 @@ def test_python_can_run_the_package_too(shell):
 
 def test_help_lists_every_command(shell):
     listed = shell("edgerun --help").stdout.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in listed if line.strip()][:4] == ["demo", "predict", "show", "split"]
+    assert [line.split()[0] for line in listed if line.strip()][:5] == ["demo", "log", "predict", "show", "split"]
 
 
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
@@ -36,7 +43,7 @@ def test_every_command_has_help_with_an_example(invoke, names):
     result = invoke(*names, "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: main {' '.join(names)}")
-    if names != ("split",):
+    if names not in {("split",), ("log",)}:
         assert f"    edgerun {' '.join(names)}" in result.stdout.partition("Examples:")[2]
 
 

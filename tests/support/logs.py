@@ -199,5 +199,3 @@ def _row(block, i: int) -> Row:
         outputs,
         at(block.values),
     )
-
-
