@@ -19,24 +19,12 @@ from support.repositories import (
     git,
     new_repository,
     project,
-    pushed,
     seen,
     text,
     write,
 )
 
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch, tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-
-
-@pytest.fixture
-def repo(tmp_path):
-    """A repository whose remote has everything."""
-    return pushed(project(tmp_path / "work" / "repo"), tmp_path / "work" / "origin.git")
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

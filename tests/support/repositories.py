@@ -6,10 +6,12 @@ import os
 import shutil
 import stat
 import subprocess
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_bundles.provenance import CodeSnapshot, RestoredCode, capture_code, restore_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -109,19 +111,13 @@ def evidence(folder: Path) -> dict[str, Evidence]:
 
 def files(folder: Path, names: list[bytes] | None = None) -> dict[bytes, tuple[str, bytes]]:
     """What each file of a folder, or each that is named, is and holds."""
-    top = os.fsencode(folder)
-    if names is None:
-        names = [
-            os.path.relpath(os.path.join(base, name), top)
-            for base, folders, plain in os.walk(top)
-            for name in [*plain, *(each for each in folders if os.path.islink(os.path.join(base, each)))]
-        ]
+    paths = folder.rglob("*") if names is None else [folder / os.fsdecode(name) for name in names]
     found = {}
-    for name in names:
-        path = Path(os.fsdecode(os.path.join(top, name)))
+    for path in paths:
+        name = os.fsencode(path.relative_to(folder))
         if path.is_symlink():
             found[name] = ("link", os.fsencode(path.readlink()))
-        else:
+        elif not path.is_dir():
             kind = "program" if path.stat().st_mode & stat.S_IXUSR else "file"
             found[name] = (kind, path.read_bytes())
     return found
@@ -148,8 +144,7 @@ def by_git(folder: Path, scratch: Path) -> ByGit:
         shutil.copy(folder / ".git" / "info" / "exclude", fresh / "info" / "exclude")
     there = {"GIT_DIR": str(fresh), "GIT_WORK_TREE": str(copy), "GIT_LITERAL_PATHSPECS": "1"}
     git(copy, "-c", "core.safecrlf=false", "add", "--all", **there)
-    forced = [name for name in {*tracked} - {b""} if os.path.lexists(os.path.join(os.fsencode(copy), name))]
-    forced = [name for name in forced if not any(is_link(copy, part) for part in parents(name))]
+    forced = [name for name in {*tracked} - {b""} if is_there(copy, name)]
     if forced:
         command = ("add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul")
         git(copy, *command, stdin=b"\0".join(forced), **there)
@@ -158,13 +153,11 @@ def by_git(folder: Path, scratch: Path) -> ByGit:
     return ByGit(git(copy, "write-tree", "--missing-ok", **there).decode().strip(), names)
 
 
-def parents(name: bytes) -> list[bytes]:
-    parts = name.split(b"/")
-    return [b"/".join(parts[:length]) for length in range(1, len(parts))]
-
-
-def is_link(folder: Path, name: bytes) -> bool:
-    return os.path.islink(os.path.join(os.fsencode(folder), name))
+def is_there(folder: Path, name: bytes) -> bool:
+    """Whether a file or a link is at a path, and not by way of a link."""
+    path = folder / os.fsdecode(name)
+    above = [each for each in path.parents if each.is_relative_to(folder)]
+    return os.path.lexists(path) and not any(each.is_symlink() for each in above)
 
 
 class Seen(NamedTuple):

@@ -74,23 +74,22 @@ def write(scratch: Git, checkout: Checkout, root: Path) -> int:
     """
     files = {path: entry for path, entry in checkout.tree.items() if entry.mode != NESTED}
     links: dict[bytes, bytes] = {}
+    folders = {path.rpartition(b"/")[0] for path in files}
     hashes = (entry.hash.encode() + b"\n" for entry in files.values())
     try:
         for path in checkout.tree.keys() - files.keys():
             _place(root, path).mkdir(parents=True)
+        for path in folders:
+            _place(root, path).mkdir(parents=True, exist_ok=True)
         with git.started(scratch, "cat-file", "--batch", "--buffer", stdin=hashes) as (process, _):
             assert process.stdout is not None
             for path, entry in files.items():
-                place = _place(root, path)
                 if entry.mode == LINK:
                     links[path] = _link_target(process.stdout, path, entry)
                 else:
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    _write_file(process.stdout, place, path, entry)
+                    _write_file(process.stdout, _place(root, path), path, entry)
         for path, target in links.items():
-            place = _place(root, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(os.fsdecode(target))
+            _place(root, path).symlink_to(os.fsdecode(target))
     except (OSError, ValueError) as error:
         raise ProvenanceError(f"{root}: the code cannot be written: {error}") from error
     return len(files)
@@ -157,8 +156,9 @@ def _check_name(path: bytes) -> None:
 def _is_git_folder(part: bytes) -> bool:
     """Whether some file system takes a name for ``.git``: HFS+ and APFS skip characters, NTFS cuts the end off."""
     text = part.decode("utf-8", "surrogateescape")
-    shown = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return shown.casefold().partition(":")[0].rstrip(". ") in (".git", "git~1")
+    if not text.isascii():
+        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    return text.casefold().partition(":")[0].rstrip(". ") in (".git", "git~1")
 
 
 def _check_place(path: bytes, tree: Tree) -> None:

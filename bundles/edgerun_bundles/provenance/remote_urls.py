@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"(?P<scheme>(?:[\w.+-]+::)?[\w.+-]+://)(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
 _SSH = re.compile(r"(?:(?P<user>[^/]*)@)?(?P<host>[^/:@]*|\[[^]/]*\]):(?P<path>.*)", re.DOTALL)
-_PORT = re.compile(r"[^:]*(?::\d*)?|\[[^]]*\](?::\d*)?")
+_HOST = re.compile(r"(?:[^:@]*|\[[^]]*\])(?::\d+)?\Z")
 _PLAIN_USER = re.compile(r"[\w.-]*")
 _COMMAND = "ext::"
 
@@ -26,9 +26,9 @@ def without_credentials(url: str) -> str:
         return f"{_COMMAND}(a command, left out)"
     if found := _ADDRESS.fullmatch(url):
         scheme, authority, rest = found.group("scheme", "authority", "rest")
-        if not _PORT.fullmatch(authority.rpartition("@")[2]) and "@" in rest:
-            authority, rest = "", rest.rpartition("@")[2]  # an unescaped slash in the password
-            return f"{scheme}{authority}{rest}"
+        before, at, after = rest.rpartition("@")
+        if at and ":" in _HOST.sub("", authority) + before:
+            return f"{scheme}{re.split('[?#]', after)[0]}"  # a password with a slash that nobody escaped
         user, _, host = authority.rpartition("@")
         if scheme.rpartition("::")[2] in ("ssh://", "git+ssh://", "ssh+git://"):
             return f"{scheme}{_user(user)}{host}{rest}"

@@ -1,0 +1,28 @@
+"""What the tests of captured code share: repositories, and a home without settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.repositories import project, pushed
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path_factory):
+    """The user's home, with no settings of git's yet."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    return folder
+
+
+@pytest.fixture
+def origin(tmp_path):
+    """Where the remote of `repo` is."""
+    return tmp_path / "work" / "origin.git"
+
+
+@pytest.fixture
+def repo(home, tmp_path, origin):
+    """A repository whose remote has everything."""
+    return pushed(project(tmp_path / "work" / "repo"), origin)
