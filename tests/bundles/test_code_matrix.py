@@ -620,7 +620,8 @@ def test_a_submodule_that_was_never_checked_out_stays_a_name(with_submodule, tmp
     snapshot = capture_code(tmp_path / "work" / "clone")
     assert not snapshot.is_dirty
     assert snapshot.nested == ()
-    restore_code(snapshot, tmp_path / "restored")
+    (sentence,) = restore_code(snapshot, tmp_path / "restored").not_restored
+    assert sentence.startswith("lib is empty: it stands for commit ")
     assert [*(tmp_path / "restored" / "lib").iterdir()] == []
 
 

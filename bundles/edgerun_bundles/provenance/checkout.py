@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.provenance import git
-from edgerun_bundles.provenance.working_tree import LINK, NESTED, PROGRAM, Entry, Tree
+from edgerun_bundles.provenance.working_tree import FILE, LINK, NESTED, PROGRAM, Entry, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 PATH_MAX_BYTES = 4095  # as Linux has it, for a link's target too
 CHUNK_BYTES = 2**20
 
-_MODES = {b"100644", b"100664", PROGRAM, LINK, NESTED}
-"""100664 is what some old tools wrote; git takes it for 100644."""
+_MODES = {FILE, PROGRAM, LINK, NESTED}
+"""All that ``ls-tree`` should give: it takes an odd mode for the nearest of these."""
 
 
 class Checkout(NamedTuple):

@@ -17,10 +17,12 @@ from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance import checkout, fetch, git, remote_urls, scratch
 from edgerun_bundles.provenance.bundle_header import checked_hash, read_header
 from edgerun_bundles.provenance.snapshot import RestoredCode
+from edgerun_bundles.provenance.working_tree import NESTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edgerun_bundles.provenance.checkout import Checkout
     from edgerun_bundles.provenance.git import Git
     from edgerun_bundles.provenance.snapshot import CodeSnapshot
 
@@ -85,7 +87,7 @@ def _restore(snapshot: CodeSnapshot, root: Path, sources: list[str], limits: Lim
         found = checkout.checked(here, tree, [each.path for each in snapshot.nested], limits)
         files = checkout.write(here, found, root)
     content_bytes = found.content_bytes
-    missing = [*_missing(snapshot)]
+    missing = [*_missing(snapshot), *_empty(snapshot, found)]
     for each in snapshot.nested:
         left = limits._replace(
             restored_max_bytes=limits.restored_max_bytes - content_bytes,
@@ -123,6 +125,15 @@ def _unpacked_tree(here: Git, snapshot: CodeSnapshot, sources: list[str]) -> str
     if found != snapshot.tree:
         raise ProvenanceError(f"the code's commit {tip} has the tree {found or 'none'}, not {snapshot.tree}")
     return found
+
+
+def _empty(snapshot: CodeSnapshot, found: Checkout) -> Iterator[str]:
+    """Name each submodule of which the snapshot knows only the commit: it was not checked out where it was taken."""
+    known = {each.path for each in snapshot.nested} | {each.name for each in snapshot.left_out}
+    for path, entry in found.tree.items():
+        name = path.decode("utf-8", "backslashreplace")
+        if entry.mode == NESTED and name not in known:
+            yield f"{name} is empty: it stands for commit {entry.hash} of a repository that was not there"
 
 
 def _missing(snapshot: CodeSnapshot) -> Iterator[str]:
