@@ -163,7 +163,7 @@ def test_a_tree_of_trees_that_names_more_files_than_there_are_atoms_is_refused_a
     for _ in range(40):
         tree = a_tree(forge, *(("40000", b"%d" % number, tree) for number in range(10)))
     limits = LIMITS._replace(listing_max_bytes=2**20)
-    is_refused(forged(forge, template, tree), tmp_path, "ls-tree gave more than 1048576 bytes", limits)
+    is_refused(forged(forge, template, tree), tmp_path, "ls-tree gave more than 1,048,576 bytes", limits)
 
 
 def test_small_files_that_unpack_to_more_than_a_limit_are_refused(forge, template, tmp_path):

@@ -37,6 +37,8 @@ def capture_code(
 ) -> CodeSnapshot:
     """Capture the whole repository that a folder is in, or the folder's own files where there is no git.
 
+    A folder that its repository ignores as a whole counts as one without git.
+
     Every tracked or untracked file is taken as it is on disk: no filter, no line-ending conversion. Ignored files
     are only named. A file whose name is in `SECRET_NAMES` is never carried, nor is any unpushed commit that holds one.
 
@@ -63,6 +65,8 @@ def _capture(found: Repository, limits: Limits, is_secret: Callable[[bytes], boo
 
     with scratch.beside(found) as here:
         listing = working_tree.listing(here, has_git=found.git_dir is not None)
+        if found.subfolder and listing.ignores(found.subfolder.encode("utf-8", "surrogateescape")):
+            return _capture(repository.without_git(found.work_tree / found.subfolder), limits, is_secret)
         head = working_tree.tree_of(here, found.head) if found.head else {}
         disk = working_tree.Disk(os.fsencode(found.work_tree), found.object_format, found.settings)
         nested = nested_of(found, listing, disk, is_secret, limits, capture_inner)
@@ -71,7 +75,7 @@ def _capture(found: Repository, limits: Limits, is_secret: Callable[[bytes], boo
         seen.found.update(nested.found)
         past = history.history_of(here, found)
         packed = _packed(here, past, head, seen, disk, is_secret, limits._replace(code_max_bytes=own_max_bytes))
-        left_out = {**nested.left_out, **packed.left_out}
+        left_out = {**listing.unreadable, **nested.left_out, **packed.left_out}
         empty_hash = hashlib.new(found.object_format, b"blob 0\0", usedforsecurity=False).hexdigest()
         apart = staged_apart(listing, seen, head, empty_hash)
         is_nested_dirty = any(each.snapshot.is_dirty for each in nested.snapshots)
@@ -83,7 +87,7 @@ def _capture(found: Repository, limits: Limits, is_secret: Callable[[bytes], boo
             commit=found.head,
             branch=found.branch,
             operation=found.operation,
-            subfolder=found.subfolder,
+            subfolder=_text(os.fsencode(found.subfolder)),
             unpushed=history.described(here, past.unpushed[:shown]),
             unpushed_count=len(past.unpushed),
             is_dirty=seen.differs_from(head) or listing.staged != head or is_nested_dirty,

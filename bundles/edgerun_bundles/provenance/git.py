@@ -115,11 +115,17 @@ def run(
         ProvenanceError: it failed, took too long, or wrote more than it may.
     """
     outcome = call(git, *arguments, stdin=stdin, output_max_bytes=output_max_bytes)
-    if outcome.is_cut:
-        raise ProvenanceError(f"{git.folder}: git {_shown(arguments)} gave more than {output_max_bytes} bytes")
-    if outcome.code:
-        raise ProvenanceError(f"{git.folder}: git {_shown(arguments)}: {outcome.message or outcome.code}")
-    return outcome.output
+    return _checked(git, arguments, outcome, output_max_bytes).output
+
+
+def run_with_messages(git: Git, *arguments: str | bytes) -> tuple[bytes, str]:
+    """Run a command and return what it writes, and what it says besides.
+
+    Raises:
+        ProvenanceError: it failed, took too long, or wrote more than it may.
+    """
+    outcome = _checked(git, arguments, call(git, *arguments), OUTPUT_MAX_BYTES)
+    return outcome.output, outcome.message
 
 
 def call(
@@ -183,6 +189,14 @@ def started(
         if watch.is_late:
             raise ProvenanceError(f"{git.folder}: git {_shown(arguments)} took more than {TIMEOUT_S:g} s")
         feeder.check()
+
+
+def _checked(git: Git, arguments: tuple[str | bytes, ...], outcome: Outcome, output_max_bytes: int) -> Outcome:
+    if outcome.is_cut:
+        raise ProvenanceError(f"{git.folder}: git {_shown(arguments)} gave more than {output_max_bytes:,} bytes")
+    if outcome.code:
+        raise ProvenanceError(f"{git.folder}: git {_shown(arguments)}: {outcome.message or outcome.code}")
+    return outcome
 
 
 class _Watch(threading.Timer):

@@ -47,7 +47,12 @@ def nested_of(
     made = Nested([], {}, {})
     for path in listing.nested:
         staged = listing.staged.get(path)
-        if not disk.is_folder(path):
+        try:
+            is_folder = disk.is_folder(path)
+        except OSError as error:
+            made.left_out[path] = f"cannot be read: {error.strerror}"
+            continue
+        if not is_folder:
             if path in listing.sparse and staged is not None:
                 made.found[path] = Found(staged, 0, "")
             elif on_disk := disk.find(path, None):

@@ -58,7 +58,7 @@ def find(folder: Path, *, ceiling: Path | None = None) -> Repository:
     here = git.in_repository(folder, ceiling=ceiling)
     outcome = git.call(here, "rev-parse", "--is-inside-work-tree", "--show-object-format")
     if outcome.code and _NO_REPOSITORY in outcome.message:
-        return Repository(folder.resolve(), "", "sha1", None, None, {}, None, None, (), (), None)
+        return without_git(folder)
     if outcome.code:
         raise ProvenanceError(f"{folder}: its git repository cannot be read: {outcome.message}")
     is_inside, object_format = outcome.output.decode().split()
@@ -83,6 +83,11 @@ def find(folder: Path, *, ceiling: Path | None = None) -> Repository:
     )
 
 
+def without_git(folder: Path) -> Repository:
+    """Return a folder as a repository that has nothing but its working tree."""
+    return Repository(folder.resolve(), "", "sha1", None, None, {}, None, None, (), (), None)
+
+
 def _line(here: Git, *arguments: str) -> str:
     return os.fsdecode(git.run(here, *arguments).removesuffix(b"\n"))
 
@@ -103,8 +108,8 @@ def _settings(here: Git) -> dict[str, str]:
     pairs = [item.partition("\n") for item in read.output.decode("utf-8", "replace").split("\0") if item]
     found = {name: value or "true" for name, _, value in pairs}
     excludes = _answer(here, "config", "--type=path", "--get", "core.excludesFile")
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "git" / "ignore"
-    return {**found, "core.excludesFile": excludes if excludes is not None else str(own)}
+    usual = os.path.expanduser(os.environ.get("XDG_CONFIG_HOME") or "~/.config")  # noqa: PTH111 - there may be no home
+    return {**found, "core.excludesFile": excludes if excludes is not None else f"{usual}/git/ignore"}
 
 
 def _remotes(here: Git, work_tree: Path) -> tuple[Remote, ...]:

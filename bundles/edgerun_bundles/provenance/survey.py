@@ -32,25 +32,39 @@ def survey(
 ) -> Survey:
     """Hash the files of a working tree, nested repositories aside.
 
-    Not read are secrets and oversized files that cannot be what HEAD has. A checkout by Git LFS is full of those.
+    Not read is what cannot be captured anyway: secrets, files of another size than HEAD's where both are too large,
+    of which a checkout by Git LFS is full, and of untracked files those for which the others leave no room.
     """
     paths = [path for path in {*listing.tracked, *listing.untracked} if path not in listing.nested]
+    sizes = {path: size for path in paths if (size := disk.size(path)) is not None}
+    unread = _unread(scratch, head, sizes, is_secret, limits)
     found: dict[bytes, Found] = {}
     stored: dict[bytes, Entry] = {}
-    large = {path: size for path in paths if (size := disk.size(path)) > limits.code_file_max_bytes}
-    committed = _sizes(scratch, {head[path].hash for path in large if path in head})
     for path in paths:
-        is_other = path in large and (path not in head or committed.get(head[path].hash) != large[path])
-        if is_other or (is_secret(path) and path not in head):
-            if disk.is_there(path):
-                found[path] = Found(None, disk.size(path), "")
+        if path in unread:
+            found[path] = Found(None, sizes[path], "")
         elif on_disk := disk.find(path, listing.staged.get(path)):
             found[path] = on_disk
         elif path in listing.sparse and path in listing.staged:
             stored[path] = listing.staged[path]
-    sizes = _sizes(scratch, {entry.hash for path, entry in stored.items() if head.get(path) != entry})
-    found |= {path: Found(entry, sizes.get(entry.hash, 0), "") for path, entry in stored.items()}
+    lengths = _lengths(scratch, {entry.hash for path, entry in stored.items() if head.get(path) != entry})
+    found |= {path: Found(entry, lengths.get(entry.hash, 0), "") for path, entry in stored.items()}
     return Survey(found, stored.keys())
+
+
+def _unread(
+    scratch: Git, head: Tree, sizes: dict[bytes, int], is_secret: Callable[[bytes], bool], limits: Limits
+) -> set[bytes]:
+    large = {path for path, size in sizes.items() if size > limits.code_file_max_bytes}
+    lengths = _lengths(scratch, {head[path].hash for path in large if path in head})
+    unread = {path for path in large if path not in head or lengths.get(head[path].hash) != sizes[path]}
+    unread |= {path for path in sizes if path not in head and is_secret(path)}
+    room_bytes = limits.code_max_bytes
+    for size, path in sorted((size, path) for path, size in sizes.items() if path not in head and path not in unread):
+        room_bytes -= size
+        if room_bytes < 0:
+            unread.add(path)
+    return unread
 
 
 def staged_apart(listing: Listing, survey: Survey, head: Tree, empty_hash: str) -> list[bytes]:
@@ -68,7 +82,7 @@ def staged_apart(listing: Listing, survey: Survey, head: Tree, empty_hash: str) 
     )
 
 
-def _sizes(scratch: Git, hashes: Collection[str]) -> dict[str, int]:
+def _lengths(scratch: Git, hashes: Collection[str]) -> dict[str, int]:
     """Return the bytes of objects; one that is missing, as in a partial clone, is missing here too."""
     if not hashes:
         return {}

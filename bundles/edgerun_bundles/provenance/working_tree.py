@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,6 +51,13 @@ class Listing(NamedTuple):
     nested: list[bytes]
     """Folders that are repositories, submodules included."""
     ignored: list[bytes]
+    """Files, and whole folders with a slash at the end."""
+    unreadable: dict[bytes, str]
+    """Folders that git could not look into, and why."""
+
+    def ignores(self, folder: bytes) -> bool:
+        """Whether a whole folder is ignored."""
+        return any(name.endswith(b"/") and (folder + b"/").startswith(name) for name in self.ignored)
 
 
 class Found(NamedTuple):
@@ -87,10 +95,10 @@ def listing(scratch: Git, *, has_git: bool) -> Listing:
         if tag in b"Ss":
             sparse.add(path)
     ours = [f"--exclude={NAME_PREFIX}*", *(f"--exclude={name}" for name in DERIVED if not has_git)]
-    others = git.run(scratch, "ls-files", "--others", "--exclude-standard", "-z", *ours).split(b"\0")
-    ignored = git.run(
-        scratch, "ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z", *ours
-    ).split(b"\0")
+    command = ("ls-files", "--others", "--exclude-standard", "-z", *ours)
+    output, messages = git.run_with_messages(scratch, *command)
+    others = output.split(b"\0")
+    ignored = git.run(scratch, *command, "--ignored", "--directory").split(b"\0")
     submodules = {path for path, entry in index.items() if entry.mode == NESTED}
     return Listing(
         staged=index,
@@ -98,8 +106,17 @@ def listing(scratch: Git, *, has_git: bool) -> Listing:
         tracked=tracked,
         untracked=[path for path in others if path and not path.endswith(b"/")],
         nested=sorted(submodules | {path[:-1] for path in others if path.endswith(b"/")}),
-        ignored=[path for path in ignored if path],
+        ignored=[path for path in ignored if path and NAME_PREFIX.encode() not in path],
+        unreadable=unreadable(messages),
     )
+
+
+def unreadable(messages: str) -> dict[bytes, str]:
+    """Read from git's warnings which folders it left out of a list: it does not call that an error."""
+    return {
+        os.fsencode(found["folder"].rstrip("/")): f"cannot be read: {found['reason']}"
+        for found in re.finditer(r"could not open directory '(?P<folder>.*)': (?P<reason>.*)", messages)
+    }
 
 
 class Disk:
@@ -111,29 +128,28 @@ class Disk:
         self._has_modes = settings.get("core.filemode", "true") != "false"
         self._folders: dict[bytes, bool] = {b"": True}
 
-    def size(self, path: bytes) -> int:
-        """Return the bytes of a file, 0 if it is none."""
-        found = self._stat(path)
-        return found.st_size if found and stat.S_ISREG(found.st_mode) else 0
-
-    def is_there(self, path: bytes) -> bool:
-        """Whether anything but a folder is at a path."""
-        found = self._stat(path)
-        return found is not None and not stat.S_ISDIR(found.st_mode)
+    def size(self, path: bytes) -> int | None:
+        """Return the bytes of a file or a link; None if neither is there, or cannot be looked at."""
+        try:
+            found = self._stat(path)
+        except OSError:
+            return None
+        is_content = found is not None and (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode))
+        return found.st_size if found is not None and is_content else None
 
     def find(self, path: bytes, staged: Entry | None) -> Found | None:
         """Hash what is at a path; None if nothing is, or a folder."""
-        found = self._stat(path)
-        if found is None or stat.S_ISDIR(found.st_mode):
-            return None
         try:
+            found = self._stat(path)
+            if found is None or stat.S_ISDIR(found.st_mode):
+                return None
             if stat.S_ISLNK(found.st_mode):
                 return Found(Entry(LINK, self._hash_of(self.link(path))), found.st_size, "")
             if not stat.S_ISREG(found.st_mode):
                 return Found(None, 0, "neither a file nor a symbolic link")
             return self._file(path, staged)
         except OSError as error:
-            return Found(None, found.st_size, f"cannot be read: {error.strerror}")
+            return Found(None, 0, f"cannot be read: {error.strerror}")
 
     def link(self, path: bytes) -> bytes:
         """Return where a symbolic link leads."""
@@ -152,12 +168,16 @@ class Disk:
             return file.read(max_bytes)
 
     def is_folder(self, path: bytes) -> bool:
-        """Whether a path is a folder, and not by way of a symbolic link."""
+        """Whether a path is a folder, and not by way of a symbolic link.
+
+        Raises:
+            OSError: nobody can tell, for one above it is closed.
+        """
         if path not in self._folders:
             parent = path.rpartition(b"/")[0]
             try:
                 is_real = self.is_folder(parent) and stat.S_ISDIR(os.lstat(self.full(path)).st_mode)
-            except OSError:
+            except (FileNotFoundError, NotADirectoryError):
                 is_real = False
             self._folders[path] = is_real
         return self._folders[path]
@@ -179,7 +199,7 @@ class Disk:
             return None
         try:
             return os.lstat(self.full(path))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def _open(self, path: bytes) -> int:
