@@ -57,7 +57,7 @@ def find(folder: Path, *, ceiling: Path | None = None) -> Repository:
     """
     here = git.in_repository(folder, ceiling=ceiling)
     outcome = git.call(here, "rev-parse", "--is-inside-work-tree", "--show-object-format")
-    if outcome.code and _NO_REPOSITORY in outcome.message:
+    if outcome.code and _NO_REPOSITORY in outcome.message and not (folder / ".git").exists():
         return without_git(folder)
     if outcome.code:
         raise ProvenanceError(f"{folder}: its git repository cannot be read: {outcome.message}")
@@ -75,7 +75,7 @@ def find(folder: Path, *, ceiling: Path | None = None) -> Repository:
         git_dir=git_dir,
         common_dir=(folder / _line(here, "rev-parse", "--git-common-dir")).resolve(),
         settings=_settings(here),
-        head=_answer(here, "rev-parse", "--quiet", "--verify", "HEAD^{commit}"),
+        head=_head(here),
         branch=_branch(here),
         remotes=remotes,
         remote_tips=tuple(dict.fromkeys(tips)),
@@ -95,6 +95,18 @@ def _line(here: Git, *arguments: str) -> str:
 def _answer(here: Git, *arguments: str) -> str | None:
     outcome = git.call(here, *arguments)
     return None if outcome.code else outcome.output.decode("utf-8", "backslashreplace").removesuffix("\n")
+
+
+def _head(here: Git) -> str | None:
+    """Return what HEAD is, whether the commit is there or not, or None before the first one.
+
+    Raises:
+        ProvenanceError: the branch is there but damaged, as after a power cut; git has no word for that.
+    """
+    head = _answer(here, "rev-parse", "--quiet", "--verify", "HEAD")
+    if head is None and _branch(here) is None:  # it is detached from nothing
+        raise ProvenanceError(f"{here.folder}: what HEAD names is damaged; see: git fsck")
+    return head
 
 
 def _branch(here: Git) -> str | None:
