@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.repositories import project, pushed
+from support.repositories import project, pushed, seen
 
 
 @pytest.fixture
@@ -26,3 +26,9 @@ def origin(tmp_path):
 def repo(home, tmp_path, origin):
     """A repository whose remote has everything."""
     return pushed(project(tmp_path / "work" / "repo"), origin)
+
+
+@pytest.fixture
+def check(repo, tmp_path):
+    """Capture `repo`, restore it, see that both are right and left no trace, and give the snapshot."""
+    return lambda: seen(repo, tmp_path / "scratch", untouched=tmp_path / "work").snapshot

@@ -258,9 +258,6 @@ def test_any_bytes_are_a_bundle_of_ours_or_refused(content):
 @pytest.mark.parametrize("tree", ["", "--all", "HEAD", "f" * 39, "F" * 40, "f" * 40 + "\n"])
 def test_a_tree_that_is_no_hash_is_refused(template, tmp_path, tree):
     is_refused(template._replace(tree=tree), tmp_path, "where a sha1 hash belongs")
-
-
-def test_a_hash_of_an_unknown_kind_is_refused(template, tmp_path):
     is_refused(template._replace(object_format="--bare"), tmp_path, "where a --bare hash belongs")
 
 

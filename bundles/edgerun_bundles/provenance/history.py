@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_bundles.provenance import git
@@ -9,7 +10,6 @@ from edgerun_bundles.provenance.snapshot import UnpushedCommit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from edgerun_bundles.limits import Limits
     from edgerun_bundles.provenance.git import Git
@@ -60,12 +60,8 @@ def must_stay(scratch: Git, history: History, is_secret: Callable[[bytes], bool]
 
 
 def _shallow_roots(scratch: Git) -> set[str]:
-    path = _git_dir(scratch) / "shallow"
+    path = Path(scratch.variables["GIT_DIR"]) / "shallow"
     return {*path.read_text("ascii").split()} if path.exists() else set()
-
-
-def _git_dir(scratch: Git) -> Path:
-    return scratch.folder.__class__(scratch.variables["GIT_DIR"])
 
 
 def _secret_in(scratch: Git, commits: tuple[str, ...], is_secret: Callable[[bytes], bool]) -> str:
