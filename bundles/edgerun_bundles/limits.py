@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What the workstation accepts at most. Going past a limit is an error that names it, or is counted where that is said."""
+    """What the workstation accepts at most. Going past a limit is an error that names it, or is counted and said."""
 
     statement_max_bytes: int = 64 * 2**20
     """Bytes of one provenance statement."""

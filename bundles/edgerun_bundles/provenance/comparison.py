@@ -1,7 +1,7 @@
 """Names every difference between two environments, so that "it worked on my machine" has an answer.
 
-Development and staging must match one to one: nothing is called harmless here. Each difference has an area, so that whoever
-asks can leave out what they know to differ.
+Development and staging must match one to one: nothing is called harmless here. Each difference has an area, so that
+whoever asks can leave out what they know to differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a data set is: the hash of all of its content, and the rows and columns of its tables.
 
-PREDICATE.md section 5 is the contract. A link inside a folder is named and never followed; what is no file, folder or link is
-refused; a file that changes while it is read is refused too, since its hash would be of nothing that ever was.
+PREDICATE.md section 5 is the contract. A link inside a folder is named and never followed; what is no file, folder or
+link is refused; a file that changes while it is read is refused too, since its hash would be of nothing that ever was.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance.redaction import without_secrets
-from edgerun_bundles.provenance.tables import Table, TableProblem, describe_table, is_table, merged
+from edgerun_bundles.provenance.tables import Table, TableError, describe_table, is_table, merged
 from edgerun_bundles.provenance.values import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from io import FileIO
 
     from edgerun_bundles.provenance.digest_cache import DigestCache
 
@@ -46,7 +47,7 @@ class Data(NamedTuple):
     tables: tuple[Table, ...] = ()
     problems: tuple[str, ...] = ()
     """Tables whose rows and columns are not known, and why."""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = {}  # noqa: RUF012 - never written to
 
 
 class _Content(NamedTuple):
@@ -134,7 +135,7 @@ class _Reading:
             size += content.size
         return _Content("folder", size, hashed.hexdigest())
 
-    def _counted(self, path: Path, listing: os.ScandirIterator[str]) -> list[os.DirEntry[str]]:
+    def _counted(self, path: Path, listing: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
         found = []
         for entry in listing:
             self._entries += 1
@@ -174,10 +175,10 @@ class _Reading:
             self._cache.put(path, after, found)
         return _Content("file", size, found)
 
-    def _hash(self, file: os.PathLike[str] | object) -> tuple[int, str]:
+    def _hash(self, file: FileIO) -> tuple[int, str]:
         hashed = hashlib.sha256()
         size = 0
-        while count := file.readinto(self._buffer):  # type: ignore[attr-defined]  # a raw file, which typeshed hides
+        while count := file.readinto(self._buffer):
             hashed.update(self._buffer[:count])
             self._progress(count)
             size += count
@@ -190,7 +191,7 @@ class _Reading:
             place = path.relative_to(self._root) if self._root else Path(path.name)
             try:
                 tables.append(describe_table(path, self._limits))
-            except TableProblem as problem:
+            except TableError as problem:
                 problems.append(readable(f"{place}: {problem}"))
         return merged(tables, self._limits), _listed(problems, self._limits.data_tables_max)
 

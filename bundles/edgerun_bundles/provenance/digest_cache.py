@@ -1,7 +1,7 @@
 """Remembers the hashes of files, so that a large data set that did not change need not be read again.
 
-A file is known by path, size, time of change, inode and device. Whoever sets times back can deceive it, so nobody gets it
-without asking. It may be deleted at any time, and a broken one is only slow.
+A file is known by path, size, times of change, inode and device. Whoever sets clocks back can deceive it, so nobody
+gets it without asking. It may be deleted at any time, and a broken one is only slow.
 """
 
 from __future__ import annotations

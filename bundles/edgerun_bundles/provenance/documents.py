@@ -1,7 +1,7 @@
 """Turns frozen records into JSON documents and back: the record's own types are the grammar.
 
-A record is a NamedTuple whose fields are texts, numbers, records, `tuple[X, ...]`, `dict[str, X]`, `X | None` or `Any`. None is
-not written. Reading trusts nothing: a wrong type is refused by its place, and unknown fields are passed over.
+A record is a NamedTuple whose fields are texts, numbers, records, `tuple[X, ...]`, `dict[str, X]`, `X | None` or `Any`.
+None is not written. Reading trusts nothing: a wrong type is refused by its place, and unknown fields are passed over.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def from_document(kind: type[Record], document: Any, place: str) -> Record:
     Raises:
         ProvenanceError: a field is missing or of another type, or the record's own ``check`` refuses it.
     """
-    return typing.cast(Record, _read(kind, document, place))
+    return typing.cast("Record", _read(kind, document, place))
 
 
 @cache

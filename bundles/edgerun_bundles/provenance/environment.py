@@ -87,8 +87,8 @@ class Environment(NamedTuple):
     memory: Memory = Memory()
     container: Container | None = None
     packages: tuple[Package, ...] = ()
-    frameworks: dict[str, Framework] = {}
-    variables: dict[str, str] = {}
+    frameworks: dict[str, Framework] = {}  # noqa: RUF012 - never written to
+    variables: dict[str, str] = {}  # noqa: RUF012 - never written to
 
 
 def describe_environment(
@@ -115,7 +115,9 @@ def describe_environment(
         container=machine.container(),
         packages=packages,
         frameworks=frameworks_of(packages),
-        variables={name: cut(without_secrets(given[name]), limits.text_max_bytes) for name in VARIABLES if name in given},
+        variables={
+            name: cut(without_secrets(given[name]), limits.text_max_bytes) for name in VARIABLES if name in given
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""The lock that an environment can be recreated from: a requirements file that pip and uv both take, every version pinned.
+"""The lock that an environment can be recreated from: a requirements file for pip and uv, every version pinned.
 
 A lock is made from the packages of an environment and stored nowhere. What no lock can bring back is said by name.
 """
@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun_bundles.errors import ProvenanceError
@@ -17,6 +16,7 @@ from edgerun_bundles.provenance.packages import Package, normalised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from edgerun_bundles.provenance.environment import Environment
 
@@ -44,6 +44,7 @@ class RestoredEnvironment(NamedTuple):
     """A lock that was written."""
 
     path: Path
+    """Where it is."""
     commands: tuple[str, ...]
     """What recreates the environment, to be run in the lock's folder, in this order."""
     problems: tuple[str, ...]
@@ -119,7 +120,10 @@ def _requirement(package: Package) -> tuple[str, str]:
     source = package.source
     if source is None:
         if "+" in package.version:
-            return pin, f"{pin} is a local version, which the usual index does not have; give pip the index it came from"
+            return (
+                pin,
+                f"{pin} is a local version, which the usual index does not have; give pip the index it came from",
+            )
         return pin, ""
     url = source.url if _URL.fullmatch(source.url) else None
     if source.editable:
@@ -128,7 +132,10 @@ def _requirement(package: Package) -> tuple[str, str]:
         return f"{package.name} @ {source.scheme}+{url}@{source.commit}", ""
     if url and not url.startswith("file:"):
         return f"{package.name} @ {url}", ""
-    return pin, f"{pin} was installed from {source.url}; the lock takes that version from the index, which may be another"
+    return (
+        pin,
+        f"{pin} was installed from {source.url}; the index may have another build of that version",
+    )
 
 
 def _hash_lines(package: Package, *, is_hashed: bool) -> str:
@@ -139,7 +146,7 @@ def _hash_lines(package: Package, *, is_hashed: bool) -> str:
 def _head(environment: Environment) -> str:
     python, system = environment.python, environment.system
     told = f"{python.implementation} {python.version} on {system.os} {system.machine}"
-    return f"# Every package of the environment; nothing else is needed, so install without dependencies.\n# {_line(told)}\n"
+    return f"# Every package of the environment, so install without dependencies.\n# {_line(told)}\n"
 
 
 def _commands(environment: Environment) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a Jupyter notebook says about itself: its source apart from its outputs, and whether it was run from top to bottom.
+"""What a Jupyter notebook says of itself: its source apart from its outputs, and whether it was run top to bottom.
 
 It reads nbformat 4, the only one that Jupyter has written since 2015. PREDICATE.md section 4 is its contract.
 """

@@ -61,7 +61,10 @@ class Package(NamedTuple):
 
 
 def installed_packages(
-    path: Iterable[str] | None = None, *, known_hashes: Mapping[tuple[str, str], Iterable[str]] = {}, limits: Limits = LIMITS
+    path: Iterable[str] | None = None,
+    *,
+    known_hashes: Mapping[tuple[str, str], Iterable[str]] = {},
+    limits: Limits = LIMITS,
 ) -> tuple[Package, ...]:
     """Return every installed distribution, sorted by name; of two with one name, the one that would be imported.
 

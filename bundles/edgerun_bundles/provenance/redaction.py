@@ -1,7 +1,7 @@
 """Takes secrets out of what is written down unasked: command lines and addresses.
 
-It goes by names, as people give them: a secret under an innocent name is not found, and an innocent value under a secret
-name is lost. What a user hands over as a parameter or a tag is never touched.
+It goes by names, as people give them: a secret under an innocent name is not found, and an innocent value under a
+secret name is lost. What a user hands over as a parameter or a tag is never touched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _SECRET = re.compile(
     r"api[-_.]?key|access[-_.]?key(id)?|private[-_.]?key|secret[-_.]?key|(?P<token>token))$",
     re.IGNORECASE,
 )
-_TOKENS_OF_TEXT = re.compile(r"(^|[-_.])(pad|eos|bos|mask|sep|unk|cls|special|stop|start|end|image|per)[-_.]token$", re.I)
+_TOKENS_OF_TEXT = re.compile(
+    r"(^|[-_.])(pad|eos|bos|mask|sep|unk|cls|special|stop|start|end|image|per)[-_.]token$", re.IGNORECASE
+)
 """What tokenisers call tokens is no secret."""
 
 _ASSIGNED = re.compile(r"(?P<name>-{0,2}[\w.-]+)=(?P<value>.*)", re.DOTALL)
@@ -66,5 +68,7 @@ def _address(text: str) -> str:
     query = parts.query
     pairs = parse_qsl(query, keep_blank_values=True)
     if any(is_secret_name(name) for name, _ in pairs):
-        query = urlencode([(name, LEFT_OUT if is_secret_name(name) else value) for name, value in pairs], quote_via=quote)
+        query = urlencode(
+            [(name, LEFT_OUT if is_secret_name(name) else value) for name, value in pairs], quote_via=quote
+        )
     return urlunsplit((parts.scheme, f"{user}@{host}" if keeps_user else host, parts.path, query, parts.fragment))

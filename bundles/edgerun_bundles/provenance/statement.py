@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance.canonical import canonical, digest
-from edgerun_bundles.provenance.data import Data
+from edgerun_bundles.provenance.data import Data  # noqa: TC001 - records are read by their types
 from edgerun_bundles.provenance.documents import from_document, to_document
-from edgerun_bundles.provenance.environment import Environment
+from edgerun_bundles.provenance.environment import Environment  # noqa: TC001 - as above
 from edgerun_bundles.provenance.metrics import Metrics
-from edgerun_bundles.provenance.notebooks import Notebook
+from edgerun_bundles.provenance.notebooks import Notebook  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ class Run(NamedTuple):
     """The traceback of what ended it."""
     problems: tuple[str, ...] = ()
     """What tracking could not keep, and why."""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = {}  # noqa: RUF012 - never written to
 
 
 class Provenance(NamedTuple):
@@ -71,11 +71,11 @@ class Provenance(NamedTuple):
     notebooks: tuple[Notebook, ...] = ()
     data: tuple[Data, ...] = ()
     environment: Environment | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}  # noqa: RUF012 - never written to
     metrics: Metrics = Metrics()
     run: Run | None = None
     parents: tuple[Subject, ...] = ()
-    models: dict[str, Provenance] = {}
+    models: dict[str, Provenance] = {}  # noqa: RUF012 - never written to
     """For a bundle: how each model came to be, by its name."""
 
     def check(self, place: str) -> None:
@@ -122,7 +122,7 @@ def parse_statement(content: bytes, *, limits: Limits = LIMITS) -> Statement:
     """Return what a statement says.
 
     Raises:
-        ProvenanceError: it is too large or too deep, no JSON, no Statement v1, of another predicate, or wrong in a field.
+        ProvenanceError: it is too large or deep, no JSON, no Statement v1, of another predicate, or wrong in a field.
     """
     if len(content) > limits.statement_max_bytes:
         raise ProvenanceError(f"the statement is larger than {limits.statement_max_bytes} bytes (statement_max_bytes)")

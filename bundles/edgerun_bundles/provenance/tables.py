@@ -43,7 +43,7 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
 
-class TableProblem(Exception):
+class TableError(Exception):
     """A table's rows and columns cannot be known. It never leaves this package."""
 
 
@@ -56,17 +56,17 @@ def describe_table(path: Path, limits: Limits) -> Table:
     """Return rows and columns of one file.
 
     Raises:
-        TableProblem: the file is not what its name says, has too many columns, or pyarrow is not installed.
+        TableError: the file is not what its name says, has too many columns, or pyarrow is not installed.
     """
     try:
-        import pyarrow  # noqa: PLC0415 - a training script without tables need not have it
+        import pyarrow as pa  # noqa: PLC0415 - a training script without tables need not have it
     except ImportError as error:
-        raise TableProblem('pyarrow is not installed; try: pip install "edgerun[bundles]"') from error
+        raise TableError('pyarrow is not installed; try: pip install "edgerun[bundles]"') from error
     describe = _parquet if _suffix(path.name) == ".parquet" else _csv
     try:
         table = describe(path, limits)
-    except (pyarrow.ArrowException, OSError, ValueError, csv.Error) as error:
-        raise TableProblem(f"{error}".partition("\n")[0][:300]) from error
+    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
+        raise TableError(f"{error}".partition("\n")[0][:300]) from error
     return table
 
 
@@ -96,7 +96,7 @@ def _parquet(path: Path, limits: Limits) -> Table:
 
 def _check_columns(count: int, limits: Limits) -> None:
     if count > limits.data_columns_max:
-        raise TableProblem(f"more than {limits.data_columns_max} columns (data_columns_max)")
+        raise TableError(f"more than {limits.data_columns_max} columns (data_columns_max)")
 
 
 def _csv(path: Path, limits: Limits) -> Table:
@@ -141,7 +141,7 @@ def _is_number(cell: str) -> bool:
 
 def _scan(path: Path, delimiter: str, width: int, *, has_names: bool) -> tuple[int, list[str]]:
     """Read every row as text, and narrow down each column's type over all of them."""
-    import pyarrow  # noqa: PLC0415 - as above
+    import pyarrow as pa  # noqa: PLC0415 - as above
     from pyarrow import csv as arrow  # noqa: PLC0415 - as above
 
     names = [f"f{i}" for i in range(width)]
@@ -152,7 +152,9 @@ def _scan(path: Path, delimiter: str, width: int, *, has_names: bool) -> tuple[i
         ),
         parse_options=arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=arrow.ConvertOptions(
-            column_types=dict.fromkeys(names, pyarrow.string()), strings_can_be_null=True, null_values=_WORDS_FOR_NOTHING
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=True,
+            null_values=_WORDS_FOR_NOTHING,
         ),
     )
     rows = 0
@@ -161,7 +163,7 @@ def _scan(path: Path, delimiter: str, width: int, *, has_names: bool) -> tuple[i
         for batch in reader:
             rows += batch.num_rows
             for i in range(width):
-                types[i] = _narrowest(batch.column(i), types[i], pyarrow)
+                types[i] = _narrowest(batch.column(i), types[i], pa)
     return rows, types
 
 
@@ -176,32 +178,32 @@ _WIDER = {
 """What a column may still be, narrowest first, after what its rows so far were."""
 
 
-def _narrowest(values: Any, so_far: str, pyarrow: Any) -> str:
+def _narrowest(values: Any, so_far: str, pa: Any) -> str:
     kinds = {
-        "bool": pyarrow.bool_(),
-        "int64": pyarrow.int64(),
-        "double": pyarrow.float64(),
-        "timestamp": pyarrow.timestamp("us"),
+        "bool": pa.bool_(),
+        "int64": pa.int64(),
+        "double": pa.float64(),
+        "timestamp": pa.timestamp("us"),
     }
     if so_far == "string" or values.null_count == len(values):
         return so_far
     for kind in _WIDER[so_far]:
-        if kind == "null" or (kind == "bool" and not _are_words(values, pyarrow)):
+        if kind == "null" or (kind == "bool" and not _are_words(values)):
             continue
-        if kind == "string" or _casts(values, kinds[kind], pyarrow):
+        if kind == "string" or _casts(values, kinds[kind], pa):
             return kind
     return "string"
 
 
-def _are_words(values: Any, pyarrow: Any) -> bool:
+def _are_words(values: Any) -> bool:
     """Say whether the first value is a word, since 0 and 1 are numbers here and not truth values."""
     first = next(chain(filter(None, (value.as_py() for value in values)), [""]))
     return not _is_number(first)
 
 
-def _casts(values: Any, kind: Any, pyarrow: Any) -> bool:
+def _casts(values: Any, kind: Any, pa: Any) -> bool:
     try:
         values.cast(kind)
-    except pyarrow.ArrowInvalid:
+    except pa.ArrowInvalid:
         return False
     return True

@@ -1,11 +1,11 @@
 """Turns what a user hands over (parameters, metrics, numpy's numbers) into plain JSON values, or says what is wrong.
 
-What JSON has no number for becomes a text, as PREDICATE.md section 1 says. Nothing else is ever turned into a text here.
+What JSON has no number for becomes a text, as PREDICATE.md section 1 says.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 import math
 import os
@@ -18,6 +18,7 @@ from edgerun.errors import InputError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance.canonical import INTEGER_MAX, canonical
 
+_DOUBLE_BYTES = 8
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -64,7 +65,7 @@ def json_value(value: Any, place: str, limits: Limits = LIMITS, depth: int = 0) 
             return json_number(float(value))
         case os.PathLike():
             return readable(os.fsdecode(value))
-        case datetime.date():
+        case dt.date():
             return value.isoformat()
         case Mapping():
             return _mapping(value, place, limits, depth)
@@ -99,14 +100,23 @@ def _unwrapped(value: Any, place: str) -> Any:
     """Return what a scalar or an array of numpy, torch, tensorflow or jax holds."""
     if isinstance(value, np.ndarray | np.generic) or _is_array(value):
         try:
-            plain = value.tolist()
-        except Exception as error:  # noqa: BLE001 - a foreign array may fail in any way, and its user must know where
+            plain = (_shortest(value) if _is_narrow(value) else value).tolist()
+        except Exception as error:
             raise InputError(f"{place}: {type(value).__name__} gives no list: {error}") from error
         if type(plain) is not type(value) and isinstance(plain, bool | int | float | str | list | None):
             return plain
     raise InputError(
         f"{place} is a {type(value).__name__}; give a number, a text, true or false, None, or a list or mapping of them"
     )
+
+
+def _is_narrow(value: Any) -> bool:
+    return isinstance(value, np.floating | np.ndarray) and value.dtype.kind == "f" and value.itemsize < _DOUBLE_BYTES
+
+
+def _shortest(value: Any) -> Any:
+    """Return narrow floats as the shortest numbers that read back the same: 0.1 and not 0.10000000149011612."""
+    return np.asarray(value).astype(str).astype(float)
 
 
 def _is_array(value: Any) -> bool:
