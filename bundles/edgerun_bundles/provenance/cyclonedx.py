@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from edgerun_bundles.provenance.canonical import canonical
 from edgerun_bundles.provenance.documents import to_document
+from edgerun_bundles.provenance.environment import FRAMEWORKS
 from edgerun_bundles.provenance.statement import Provenance, Statement, Subject, statement_digest
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://edgerun.dev/provenance/v1")
 def cyclonedx(statement: Statement) -> dict[str, Any]:
     """Return a CycloneDX document of what a statement tells.
 
-    The bundle is the document's subject. Each model is a component of type ``machine-learning-model``; where a statement
-    tells of no single model, its first subject is the one.
+    The bundle is the document's subject. Each model is a component of type ``machine-learning-model``; where a
+    statement tells of no single model, its first subject is the one.
     """
     predicate = statement.predicate
     models = [_model(name, of) for name, of in predicate.models.items()]
@@ -163,10 +164,10 @@ def _data(data: Data) -> dict[str, Any]:
 def _packages(environment: Environment | None) -> Iterator[dict[str, Any]]:
     if environment is None:
         return
-    versions = {(name.lower(), framework.version) for name, framework in environment.frameworks.items()}
+    frameworks = {distribution for name in environment.frameworks for distribution in FRAMEWORKS.get(name, ())}
     for package in environment.packages:
         component: dict[str, Any] = {
-            "type": "framework" if (package.name, package.version) in versions else "library",
+            "type": "framework" if package.name in frameworks else "library",
             "bom-ref": _package_url(package),
             "name": package.name,
             "version": package.version,

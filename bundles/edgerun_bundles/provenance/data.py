@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance.redaction import without_secrets
-from edgerun_bundles.provenance.tables import Table, TableError, describe_table, is_table, merged
+from edgerun_bundles.provenance.tables import Table, describe_table, is_table, merged
 from edgerun_bundles.provenance.values import readable
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class _Reading:
             place = path.relative_to(self._root) if self._root else Path(path.name)
             try:
                 tables.append(describe_table(path, self._limits))
-            except TableError as problem:
+            except ProvenanceError as problem:
                 problems.append(readable(f"{place}: {problem}"))
         return merged(tables, self._limits), _listed(problems, self._limits.data_tables_max)
 

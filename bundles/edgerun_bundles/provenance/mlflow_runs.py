@@ -106,7 +106,7 @@ class _Reading:
             kept = points[:room]
             dropped += len(points) - len(kept)
             room -= len(kept)
-            if len(kept) > 1 or kept and kept[0][1]:
+            if len(kept) > 1 or (kept and kept[0][1]):
                 series[name] = Series(tuple(step for _, step, _ in kept), tuple(value for *_, value in kept))
         return Metrics(values=values, series=series), dropped
 

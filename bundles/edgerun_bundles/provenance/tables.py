@@ -11,6 +11,7 @@ import os
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.provenance.values import readable
 
 if TYPE_CHECKING:
@@ -43,10 +44,6 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
 
-class TableError(Exception):
-    """A table's rows and columns cannot be known. It never leaves this package."""
-
-
 def is_table(name: str) -> bool:
     """Say whether a file's name is that of a table."""
     return _suffix(name) in {*_DELIMITERS, ".parquet"}
@@ -56,17 +53,17 @@ def describe_table(path: Path, limits: Limits) -> Table:
     """Return rows and columns of one file.
 
     Raises:
-        TableError: the file is not what its name says, has too many columns, or pyarrow is not installed.
+        ProvenanceError: the file is not what its name says, has too many columns, or pyarrow is not installed.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - a training script without tables need not have it
     except ImportError as error:
-        raise TableError('pyarrow is not installed; try: pip install "edgerun[bundles]"') from error
+        raise ProvenanceError('pyarrow is not installed; try: pip install "edgerun[bundles]"') from error
     describe = _parquet if _suffix(path.name) == ".parquet" else _csv
     try:
         table = describe(path, limits)
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
-        raise TableError(f"{error}".partition("\n")[0][:300]) from error
+        raise ProvenanceError(f"{error}".partition("\n")[0][:300]) from error
     return table
 
 
@@ -96,7 +93,7 @@ def _parquet(path: Path, limits: Limits) -> Table:
 
 def _check_columns(count: int, limits: Limits) -> None:
     if count > limits.data_columns_max:
-        raise TableError(f"more than {limits.data_columns_max} columns (data_columns_max)")
+        raise ProvenanceError(f"more than {limits.data_columns_max} columns (data_columns_max)")
 
 
 def _csv(path: Path, limits: Limits) -> Table:

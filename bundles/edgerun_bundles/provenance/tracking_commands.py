@@ -168,22 +168,23 @@ def _show(run: str, folder: Path | None, as_json: bool) -> None:
 
 def _page(run: TrackedRun, provenance: Provenance) -> Iterator[str]:
     told, code = run.run, provenance.code or {}
+    changes = " with changes" if code.get("is_dirty") else ""
     rows = [
-        ("run", told.name or "", run.id),
-        ("status", told.status, "" if told.exit_status is None else f"exit {told.exit_status}"),
+        ("run", f"{run.id} {told.name or ''}"),
+        ("status", told.status if told.exit_status is None else f"{told.status}, exit {told.exit_status}"),
         ("started", told.started),
         ("ended", told.ended or ""),
-        ("code", str(code.get("commit") or "no commit")[:12], "with changes" if code.get("is_dirty") else ""),
-        *(("data", data.name, f"{data.size:,} bytes, {data.sha256[:12]}") for data in provenance.data),
+        ("code", f"{code.get('commit') or 'no commit'}{changes}" if code else "not kept"),
+        *(("data", f"{data.name}, {data.size:,} bytes, {data.sha256}") for data in provenance.data),
         *(
-            ("notebook", notebook.path, _order(top_to_bottom=notebook.top_to_bottom))
+            ("notebook", f"{notebook.path}, {_order(top_to_bottom=notebook.top_to_bottom)}")
             for notebook in provenance.notebooks
         ),
-        *(("parameter", name, short_text(value)) for name, value in sorted(provenance.parameters.items())),
-        *(("metric", name, f"{value:.6g}") for name, value in sorted(provenance.metrics.values.items())),
+        *((f"parameter {name}", short_text(value)) for name, value in sorted(provenance.parameters.items())),
+        *((f"metric {name}", f"{value:.6g}") for name, value in sorted(provenance.metrics.values.items())),
         *(("problem", problem) for problem in told.problems),
     ]
-    yield columns([(*row, *[""] * (3 - len(row))) for row in rows])
+    yield columns(rows)
     for name, matrix in provenance.metrics.confusion_matrices.items():
         yield from ("", f"confusion matrix {printable(name)}, true classes as rows", *matrix_lines(matrix))
     if told.error:
