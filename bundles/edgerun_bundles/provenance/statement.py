@@ -20,7 +20,7 @@ from edgerun_bundles.provenance.metrics import Metrics
 from edgerun_bundles.provenance.notebooks import Notebook  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://edgerun.dev/provenance/v1"
@@ -79,11 +79,12 @@ class Provenance(NamedTuple):
     """For a bundle: how each model came to be, by its name."""
 
     def check(self, place: str) -> None:
-        """Refuse models of models.
+        """Refuse models of models, and blobs without a digest.
 
         Raises:
-            ProvenanceError: a model has models.
+            ProvenanceError: a model has models; or a blob's digest is no SHA-256 in lower-case hex.
         """
+        named_blobs(self._replace(models={}), place)
         for name, model in self.models.items():
             if model.models:
                 raise ProvenanceError(f"{place}.models.{name} has models itself")
@@ -164,6 +165,44 @@ def code_document(snapshot: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
         return [named(item) for item in value] if isinstance(value, list) else value
 
     return named(to_document(snapshot)), blobs
+
+
+def named_blobs(provenance: Provenance, place: str = "predicate") -> dict[str, int]:
+    """Return the blobs that a provenance names: git bundles and notebooks, size in bytes by SHA-256.
+
+    Raises:
+        ProvenanceError: a digest is no SHA-256 in lower-case hex, or a size is none.
+    """
+    found: dict[str, int] = {}
+    for model in (provenance, *provenance.models.values()):
+        found |= {notebook.sha256: notebook.size for notebook in model.notebooks}
+        for snapshot in _snapshots(model.code, place):
+            if snapshot.get("bundle") is not None:
+                blob = from_document(_Blob, snapshot["bundle"], f"{place}.code.bundle")
+                found[blob.sha256] = blob.size
+    for sha256, size in found.items():
+        if not _SHA256.fullmatch(sha256) or size < 0:
+            raise ProvenanceError(f"{place} names a blob {sha256!r:.100} of {size} bytes, which can be none")
+    return found
+
+
+class _Blob(NamedTuple):
+    sha256: str
+    size: int
+
+
+def _snapshots(code: dict[str, Any] | None, place: str) -> Iterator[dict[str, Any]]:
+    """Yield a snapshot of code and those of the repositories inside it; the depth was checked before."""
+    if code is None:
+        return
+    yield code
+    nested = code.get("nested") or []
+    if not isinstance(nested, list):
+        raise ProvenanceError(f"{place}.code.nested must be a list")
+    for inner in nested:
+        if not isinstance(inner, dict) or not isinstance(inner.get("snapshot"), dict):
+            raise ProvenanceError(f"{place}.code.nested must hold snapshots")
+        yield from _snapshots(inner["snapshot"], place)
 
 
 def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
