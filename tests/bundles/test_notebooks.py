@@ -74,7 +74,9 @@ def test_cells_without_a_source_and_cells_of_text_do_not_count(describe):
 
 def test_running_it_changes_the_file_and_not_the_source(describe):
     before = describe(code("a"), code("b"))
-    after = describe(code("a", 1, [new_output("stream", text="hi")]), code("b", 2), kernelspec={"name": "k", "display_name": "K"})
+    after = describe(
+        code("a", 1, [new_output("stream", text="hi")]), code("b", 2), kernelspec={"name": "k", "display_name": "K"}
+    )
     assert before.sha256 != after.sha256
     assert before.source_sha256 == after.source_sha256
 
@@ -140,7 +142,7 @@ HOSTILE = {
     "an unknown cell": b'{"nbformat": 4, "cells": [{"cell_type": "x"}]}',
     "a source of numbers": b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": [1]}]}',
     "a count of text": b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "a", "execution_count": "1"}]}',
-    "a count that is true": b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "a", "execution_count": true}]}',
+    "a count that is true": b'{"nbformat":4,"cells":[{"cell_type":"code","source":"a","execution_count":true}]}',
     "depth": b"[" * 100_000,
     "bytes": b"\xff\xfe\x00",
 }

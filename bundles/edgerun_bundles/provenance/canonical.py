@@ -35,9 +35,44 @@ def canonical(document: Any) -> bytes:
         raise ProvenanceError(f"a text holds the lone surrogate {error.object[error.start]!r}") from error
 
 
+def parsed(content: bytes) -> Any:
+    """Return the document in any valid JSON, with numbers as ECMAScript reads them.
+
+    An integer beyond 2^53 - 1 is a float then: so RFC 8785 writes large floats, and what was read can be written again.
+
+    Raises:
+        ValueError: it is no JSON, too deep for this reader, has a name twice in one object, or a number without bounds.
+    """
+    try:
+        return json.loads(
+            content, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite, parse_int=_parsed_integer
+        )
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+
+
 def digest(content: bytes) -> str:
     """Return the SHA-256 of bytes in lower-case hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.60} is no JSON number")
+    return value
+
+
+def _parsed_integer(text: str) -> int | float:
+    value = int(text)
+    return value if abs(value) <= INTEGER_MAX else _finite(text)
 
 
 def _write(value: Any, pieces: list[str]) -> None:

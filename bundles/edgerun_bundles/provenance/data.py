@@ -167,7 +167,7 @@ class _Reading:
             if known is not None:
                 self._progress(before.st_size)
                 return _Content("file", before.st_size, known)
-            size, found = self._hash(file)
+            size, found = self._hash(file, before.st_size)
             after = os.fstat(descriptor)
         if size != before.st_size or _state(before) != _state(after):
             raise ProvenanceError(f"{path}: changed while it was read; try again when nothing writes to it")
@@ -175,10 +175,11 @@ class _Reading:
             self._cache.put(path, after, found)
         return _Content("file", size, found)
 
-    def _hash(self, file: FileIO) -> tuple[int, str]:
+    def _hash(self, file: FileIO, most: int) -> tuple[int, str]:
+        """Hash a file; of one that grows, no more than shows that it does."""
         hashed = hashlib.sha256()
         size = 0
-        while count := file.readinto(self._buffer):
+        while size <= most and (count := file.readinto(self._buffer)):
             hashed.update(self._buffer[:count])
             self._progress(count)
             size += count

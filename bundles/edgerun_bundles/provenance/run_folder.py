@@ -15,7 +15,6 @@ the same parameters are found by their names alone:
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import re
@@ -24,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgerun_bundles.provenance.canonical import canonical, digest
+from edgerun_bundles.provenance.canonical import canonical, digest, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -144,10 +143,7 @@ def read_document(path: Path, limit_bytes: int) -> Any:
         content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
         raise ValueError(f"{path} is larger than {limit_bytes} bytes")
-    try:
-        return json.loads(content)
-    except RecursionError as error:
-        raise ValueError(f"{path} is too deep") from error
+    return parsed(content)
 
 
 def read_log(path: Path, limit_bytes: int) -> Iterator[dict[str, Any] | None]:
@@ -186,8 +182,8 @@ def is_alive(process: Process) -> bool:
 
 def _entry(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = parsed(line)
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 

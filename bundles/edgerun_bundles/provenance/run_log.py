@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from edgerun_bundles.limits import Limits
 
 
+def _opened(path: Path) -> FileIO:
+    return path.open("ab", buffering=0)
+
+
 class RunLog:
-    """An open log. One that was never opened takes nothing and says nothing: that there is none was told before."""
+    """A log to append to. One that was never opened takes nothing and says nothing: that there is none was told before."""
 
     def __init__(self, limits: Limits) -> None:
         self.dropped = 0
         """Values that were logged and not kept."""
         self._limits = limits
-        self._file: FileIO | None = None
+        self._path: Path | None = None
         self._steps: dict[str, int] = {}
         self._late: dict[str, float] = {}
         """The last value of each metric that was dropped."""
@@ -37,18 +41,12 @@ class RunLog:
         self._is_broken = False
 
     def open(self, path: Path) -> None:
-        """Open the log, or make it.
-
-        Raises:
-            OSError: it cannot be made.
-        """
-        self._file = path.open("ab", buffering=0)
+        """Append to a file from now on. Each write opens it: a sweep of runs must not use up open files."""
+        self._path = path
 
     def close(self) -> None:
-        """Close the log."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Take nothing more."""
+        self._path = None
 
     def values(self, values: Mapping[str, float], step: int | None, now: str) -> None:
         """Append numbers. Without a step, each metric counts its own.
@@ -85,18 +83,20 @@ class RunLog:
         Raises:
             OSError: the file does not take them.
         """
-        if self._file is None:
+        if self._path is None:
             return
         self._is_broken = False
         if self._late:
             self._append({"last": {name: json_number(value) for name, value in self._late.items()}}, 0)
-        os.fsync(self._file.fileno())
+        if self._bytes:
+            with _opened(self._path) as file:
+                os.fsync(file.fileno())
 
     def _has_room(self, name: str) -> bool:
         return name in self._steps or len(self._steps) < self._limits.metric_names_max
 
     def _append(self, entry: Mapping[str, Any], values: int) -> None:
-        if self._file is None:
+        if self._path is None:
             return
         line = json.dumps(entry, allow_nan=False).encode() + b"\n"
         if self._bytes + len(line) > self._limits.log_max_bytes:
@@ -110,8 +110,9 @@ class RunLog:
             self._fail(error)
 
     def _put(self, line: bytes) -> None:
-        assert self._file is not None
-        written = self._file.write(line) or 0
+        assert self._path is not None
+        with _opened(self._path) as file:
+            written = file.write(line) or 0
         self._bytes += written
         self._is_torn = 0 < written < len(line) or (self._is_torn and not written)
         if written < len(line):

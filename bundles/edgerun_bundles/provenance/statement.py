@@ -6,13 +6,12 @@ its depth, or the type of any field.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
-from edgerun_bundles.provenance.canonical import canonical, digest
+from edgerun_bundles.provenance.canonical import canonical, digest, parsed
 from edgerun_bundles.provenance.data import Data  # noqa: TC001 - records are read by their types
 from edgerun_bundles.provenance.documents import from_document, to_document
 from edgerun_bundles.provenance.environment import Environment  # noqa: TC001 - as above
@@ -128,8 +127,8 @@ def parse_statement(content: bytes, *, limits: Limits = LIMITS) -> Statement:
     if len(content) > limits.statement_max_bytes:
         raise ProvenanceError(f"the statement is larger than {limits.statement_max_bytes} bytes (statement_max_bytes)")
     try:
-        document = json.loads(content, object_pairs_hook=_unique, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        document = parsed(content)
+    except ValueError as error:
         raise ProvenanceError(f"the statement is no JSON: {error}") from error
     _check_depth(document, limits)
     if not isinstance(document, dict) or document.get("_type") != STATEMENT_TYPE:
@@ -215,17 +214,6 @@ def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
     if "models" in found:
         found["models"] = {name: _without_empty(model) for name, model in found["models"].items()}
     return found
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
-
-
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON number")
 
 
 def _check_depth(document: Any, limits: Limits) -> None:
