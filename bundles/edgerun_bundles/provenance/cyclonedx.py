@@ -7,6 +7,7 @@ CycloneDX has no field for stands in properties named ``edgerun:…``.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from edgerun_bundles.provenance.packages import Package
 
 SPEC_VERSION = "1.6"
+_URL_CHARACTERS = ":/?#@!$&'()*+,;=%-._~"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]+(:\d+)?(/(%[0-9A-F]{2}|[^%?#])*)?(\?[^%#]*)?(#[^%#]*)?")
+"""What is an address beyond doubt; the schema refuses others, which then stand in a property alone."""
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://edgerun.dev/provenance/v1")
 
 
@@ -144,8 +148,9 @@ def _about(provenance: Provenance) -> Iterator[tuple[str, str]]:
 
 def _data(data: Data) -> dict[str, Any]:
     content: dict[str, Any] = {"type": "dataset", "name": data.name}
-    if data.uri:
-        content["contents"] = {"url": quote(data.uri, safe=":/?#[]@!$&'()*+,;=%-._~")}
+    url = quote(data.uri or "", safe=_URL_CHARACTERS)
+    if _URL.fullmatch(url):
+        content["contents"] = {"url": url}
     component = {
         "type": "data",
         "bom-ref": _data_reference(data),
@@ -156,6 +161,7 @@ def _data(data: Data) -> dict[str, Any]:
         component["hashes"] = _hashes(data.sha256)
     facts = [("edgerun:data:kind", data.kind), ("edgerun:data:content", f"sha256:{data.sha256}")]
     facts += [("edgerun:data:size", str(data.size))]
+    facts += [("edgerun:data:uri", data.uri)] if data.uri else []
     facts += [("edgerun:data:table", _text(to_document(table))) for table in data.tables]
     facts += [(f"edgerun:data:tag:{name}", value) for name, value in sorted(data.tags.items())]
     return _with_properties(component, facts)

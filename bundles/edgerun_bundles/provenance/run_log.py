@@ -25,7 +25,7 @@ def _opened(path: Path) -> FileIO:
 
 
 class RunLog:
-    """A log to append to. One that was never opened takes nothing and says nothing: that there is none was told before."""
+    """A log to append to. One that was never opened takes nothing: that there is none was told before."""
 
     def __init__(self, limits: Limits) -> None:
         self.dropped = 0
