@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgerun_bundles.provenance.history import runs
+    from edgerun_bundles.provenance.capture import DataSource
     from edgerun_bundles.provenance.metrics import ConfusionMatrix
     from edgerun_bundles.provenance.run import Run, current_run
-    from edgerun_bundles.provenance.snapshots import DataSource
+    from edgerun_bundles.provenance.run_history import runs
     from edgerun_bundles.provenance.tracking import track
 
 __all__ = ["ConfusionMatrix", "DataSource", "Run", "current_run", "runs", "track"]
 
 _HOMES = {
     "ConfusionMatrix": "metrics",
-    "DataSource": "snapshots",
+    "DataSource": "capture",
     "Run": "run",
     "current_run": "run",
-    "runs": "history",
+    "runs": "run_history",
     "track": "tracking",
 }
 

@@ -25,13 +25,13 @@ from edgerun.cli.group import Commands
 from edgerun.errors import InputError
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS
-from edgerun_bundles.provenance import run_folder, run_log, snapshots
+from edgerun_bundles.provenance import capture, run_folder, run_log
 from edgerun_bundles.provenance.canonical import digest
+from edgerun_bundles.provenance.capture import DataSource
 from edgerun_bundles.provenance.documents import to_document
-from edgerun_bundles.provenance.history import find_run, repeated, runs, whole_provenance
 from edgerun_bundles.provenance.metrics import Series
 from edgerun_bundles.provenance.run import Run, current_run
-from edgerun_bundles.provenance.snapshots import DataSource
+from edgerun_bundles.provenance.run_history import find_run, repeated, runs, whole_provenance
 from edgerun_bundles.provenance.statement import build_statement, parse_statement
 from edgerun_bundles.provenance.tracking import track
 from edgerun_bundles.provenance.tracking_commands import check_env_command, provenance_of_file, track_commands
@@ -41,10 +41,10 @@ from edgerun_bundles.provenance.tracking_commands import check_env_command, prov
 def here(tmp_path, monkeypatch):
     """A folder to run in, whose code is captured as the names of its files."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(snapshots, "code_folder", Path.cwd)
+    monkeypatch.setattr(capture, "code_folder", Path.cwd)
     monkeypatch.setattr("edgerun_bundles.provenance.run.code_folder", Path.cwd)
-    monkeypatch.setattr(snapshots, "_capture_code", capture)
-    monkeypatch.setattr(snapshots, "describe_environment", quick_environment(snapshots.describe_environment))
+    monkeypatch.setattr(capture, "_capture_code", names_of_code)
+    monkeypatch.setattr(capture, "describe_environment", quick_environment(capture.describe_environment))
     return tmp_path
 
 
@@ -53,7 +53,7 @@ def quick_environment(describe):
     return lambda **_: found
 
 
-def capture(folder):
+def names_of_code(folder):
     return {"tree": sorted(path.name for path in folder.glob("*.py")), "bundle": None}
 
 
@@ -480,7 +480,7 @@ def test_a_killed_run_keeps_all_that_was_logged_and_shows_as_interrupted(here):
 
 KILLED_AT = """
 import os, signal, sys
-from edgerun_bundles.provenance import run_folder, snapshots
+from edgerun_bundles.provenance import capture, run_folder
 left = int(sys.argv[1])
 def counted(function):
     def call(*args, **kwargs):
@@ -491,7 +491,7 @@ def counted(function):
         return function(*args, **kwargs)
     return call
 os.fsync, os.rename, os.replace, os.mkdir = map(counted, (os.fsync, os.rename, os.replace, os.mkdir))
-snapshots.describe_environment = lambda **_: None
+capture.describe_environment = lambda **_: None
 from edgerun_bundles.provenance.tracking import track
 with track(params={"a": 1}, capture_code=lambda _: {"bundle": b"git"}) as run:
     run.log(loss=1)
@@ -574,8 +574,8 @@ def test_many_threads_may_log_into_one_run(here):
 
 PARALLEL = """
 import sys
-from edgerun_bundles.provenance import snapshots
-snapshots.describe_environment = lambda **_: None
+from edgerun_bundles.provenance import capture
+capture.describe_environment = lambda **_: None
 from edgerun_bundles.provenance.tracking import track
 for i in range(5):
     with track(params={"i": i}, capture_code=lambda _: {}) as run:

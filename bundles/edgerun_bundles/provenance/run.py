@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from edgerun.errors import InputError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance import run_folder
+from edgerun_bundles.provenance.capture import CaptureCode, attempt, code_folder, data_sources, take_snapshot
 from edgerun_bundles.provenance.documents import to_document
 from edgerun_bundles.provenance.metrics import confusion_matrices_of, metric_values, per_class_numbers
 from edgerun_bundles.provenance.redaction import arguments
 from edgerun_bundles.provenance.run_log import RunLog
-from edgerun_bundles.provenance.snapshots import CaptureCode, attempt, code_folder, data_sources, take_snapshot
 from edgerun_bundles.provenance.statement import Provenance
 from edgerun_bundles.provenance.statement import Run as RunRecord
 from edgerun_bundles.provenance.values import cut, number_of, parameters_of, readable

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from edgerun.errors import InputError
+from edgerun_bundles.provenance.capture import attempt
 from edgerun_bundles.provenance.metrics import metric_values
-from edgerun_bundles.provenance.snapshots import attempt
 from edgerun_bundles.provenance.values import json_value
 
 if TYPE_CHECKING:

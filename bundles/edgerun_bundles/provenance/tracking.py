@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from edgerun_bundles.provenance.snapshots import CaptureCode, DataSource
+    from edgerun_bundles.provenance.capture import CaptureCode, DataSource
 
 P = ParamSpec("P")
 R = TypeVar("R")

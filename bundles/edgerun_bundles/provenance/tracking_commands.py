@@ -17,8 +17,8 @@ from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.provenance.comparison import AREAS, Difference, compare
 from edgerun_bundles.provenance.documents import to_document
 from edgerun_bundles.provenance.environment import describe_environment
-from edgerun_bundles.provenance.history import TrackedRun, find_run, repeated, runs, whole_provenance
 from edgerun_bundles.provenance.matrix_text import matrix_lines
+from edgerun_bundles.provenance.run_history import TrackedRun, find_run, repeated, runs, whole_provenance
 from edgerun_bundles.provenance.statement import Provenance, parse_statement
 
 if TYPE_CHECKING:
