@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import edgerun
+import edgerun_bundles.errors
 from edgerun import LIMITS, errors
 
 ROOT = Path(__file__).parents[1]
@@ -401,7 +402,10 @@ RAISED_WITHIN = {
     "ValueError": "by a function that another one of the module calls, and maps",
 }
 """What else is raised than our errors, and why it is right."""
-OURS = {"errors.CoreError", "self.error", "table.error", "_wrong", "ProvenanceError"} | {e.__name__ for e in ERRORS}
+WORKSTATION_ERRORS = [found for found in vars(edgerun_bundles.errors).values() if inspect.isclass(found)]
+OURS = {"errors.CoreError", "self.error", "table.error", "_wrong", "_refused"} | {
+    error.__name__ for error in [*ERRORS, *WORKSTATION_ERRORS]
+}
 """Our errors, and the functions that return one."""
 
 

@@ -1,4 +1,4 @@
-"""The errors that only the workstation raises. They hang from the one root of edgerun's errors."""
+"""The errors of the workstation's side, each a child of edgerun's one root. It imports that root and nothing else."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from edgerun.errors import EdgerunError
 
 
 class ProvenanceError(EdgerunError):
-    """Where a model came from cannot be captured, read or restored. The message says what and where."""
+    """What a model was made from cannot be captured or given back; the message says what, where and why."""
