@@ -56,8 +56,11 @@ class Limits(NamedTuple):
     text_max_bytes: int = 65_536
     """Bytes of a traceback, of a command line's argument and of a tag; what is longer is cut and says so."""
 
+    yaml_max_bytes: int = 2**20
+    """Bytes of one YAML file; its reader is slow."""
+
     mlflow_file_max_bytes: int = 64 * 2**20
-    """Bytes of one file of an MLflow run: a parameter, a tag, the log of a metric, meta.yaml."""
+    """Bytes of one file of an MLflow run: a parameter, a tag, the log of a metric."""
 
     mlflow_files_max: int = 100_000
     """Parameters, tags and metrics of one MLflow run."""

@@ -229,8 +229,10 @@ def test_where_a_package_came_from_is_read_without_passwords(tmp_path, text, sou
 
 def test_what_an_interrupted_uninstall_left_is_passed_over(tmp_path):
     (tmp_path / "gone-1.0.dist-info").mkdir()
+    (tmp_path / "~ld-0.9.dist-info").mkdir()
+    (tmp_path / "~ld-0.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: old\nVersion: 0.9\n")
     (tmp_path / "old-1.0.egg-info").write_text("Metadata-Version: 1.0\nName: old\nVersion: 1.0\n")
-    assert [package.name for package in installed_packages([str(tmp_path)])] == ["old"]
+    assert [package[:2] for package in installed_packages([str(tmp_path)])] == [("old", "1.0")]
 
 
 def test_more_packages_than_the_limit_are_refused(tmp_path):
@@ -338,6 +340,28 @@ def test_what_a_lock_cannot_bring_back_is_said():
 def test_a_hostile_source_gets_no_line_of_its_own_into_a_lock(source):
     lock = lock_of(environment(Package("x", "1", source=source)))
     assert set(requirements(lock.text)) <= {"x==1", "x @ https://h/r"}
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        Package("x\n--index-url=http://bad", "1"),
+        Package("x", "1; import os"),
+        Package("x", "1\n-r /etc/passwd"),
+        Package("-e", "1"),
+        Package("x y", "1"),
+    ],
+)
+def test_a_hostile_name_or_version_gets_no_line_into_a_lock(package):
+    lock = lock_of(environment(package))
+    assert requirements(lock.text) == []
+    assert "no name and version" in lock.problems[0]
+
+
+def test_a_hostile_hash_is_not_written():
+    lock = lock_of(environment(Package("x", "1", hashes=("a\n--index-url=http://bad",))))
+    assert requirements(lock.text) == ["x==1"]
+    assert "bad" not in lock.text
 
 
 def test_a_lock_is_written_once_with_the_commands_that_use_it(tmp_path, monkeypatch):

@@ -163,6 +163,9 @@ def test_the_limits_hold_and_one_past_them_does_not(make):
     for past in ({"mlflow_files_max": 2}, {"mlflow_file_max_bytes": 99}):
         with pytest.raises(ProvenanceError, match=r"more than|larger than"):
             read_mlflow_run(folder, limits=limits._replace(**past))
+    assert read_mlflow_run(folder, limits=limits._replace(yaml_max_bytes=len(META)))
+    with pytest.raises(ProvenanceError, match="yaml_max_bytes"):
+        read_mlflow_run(folder, limits=limits._replace(yaml_max_bytes=len(META) - 1))
     cut = read_mlflow_run(folder, limits=limits._replace(series_points_max=1)).metrics
     assert (cut.values, cut.series, cut.dropped) == ({"b": 2.0}, {}, 1)
 

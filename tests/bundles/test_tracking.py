@@ -293,6 +293,13 @@ def test_metrics_of_numpy_tensors_and_mappings_become_numbers(here):
     assert kept().metrics.values == {"a": 0.5, "b": 2, "c/d/e": 3, "t": 1}
 
 
+class Broken:
+    """A tensor that holds more than one number."""
+
+    def item(self):
+        raise RuntimeError("more than one")
+
+
 WRONG = {
     "params": [3, {"a": object()}, {"a": lambda: 1}, {(1, 2): 3}, {1: 1, "1": 2}, {"a": np.datetime64("2020-01-01")}],
     "metrics": [
@@ -335,6 +342,21 @@ def test_a_wrong_metric_is_refused_where_it_is_logged(here):
     for step in (1.5, "1", math.nan, math.inf, 2**60):
         with pytest.raises(InputError):
             run.log({"a": 1}, step=step)
+
+
+@pytest.mark.parametrize("metrics", [3, "text", np.zeros(2), [("a", 1)], {"a": Broken()}, {"a": np.zeros((1, 2))}])
+def test_what_is_no_mapping_of_numbers_is_refused_by_our_error(here, metrics):
+    with pytest.raises(InputError), track() as run:
+        run.log(metrics)
+
+
+def test_a_result_that_fails_when_it_is_looked_at_breaks_nothing(here):
+    class Odd(dict):
+        def items(self):
+            raise RuntimeError("no")
+
+    assert track(lambda: Odd(a=1))() == {"a": 1}
+    assert kept().run.problems == ("the result is not kept: no",)
 
 
 def test_what_stands_alone_must_be_given_by_name():

@@ -95,7 +95,7 @@ def _read_scalar(kind: type, value: Any, place: str) -> Any:
     return _expect(kind, value, place)
 
 
-_NAMES = {str: "a text", int: "an integer", bool: "true or false", list: "a list", dict: "an object"}
+_NAMES = {str: "a text", int: "an integer", bool: "true or false", bytes: "bytes", list: "a list", dict: "an object"}
 
 
 def _expect(kind: Any, value: Any, place: str) -> Any:

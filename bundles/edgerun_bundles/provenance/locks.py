@@ -24,6 +24,9 @@ LOCK_NAME = "requirements.lock.txt"
 _LOCK_FILES = ("uv.lock", "pylock.toml", "poetry.lock")
 _LOCK_FILE_MAX_BYTES = 64 * 2**20
 _HASH = re.compile(r"sha256[:=]([0-9a-f]{64})")
+_NAME = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_VERSION = re.compile("[A-Za-z0-9.!+_-]+")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"\\`;#]+")
 _INSTALLERS = {"pip", "uv"}
@@ -58,7 +61,7 @@ def lock_of(environment: Environment) -> Lock:
     """
     lines, problems = [], []
     packages = [package for package in environment.packages if package.name not in _INSTALLERS]
-    is_hashed = bool(packages) and all(package.hashes and package.source is None for package in packages)
+    is_hashed = bool(packages) and all(map(_is_hashed, packages))
     for package in packages:
         requirement, problem = _requirement(package)
         if problem:
@@ -117,6 +120,9 @@ def _archives(package: Mapping[str, Any]) -> str:
 
 def _requirement(package: Package) -> tuple[str, str]:
     pin = f"{package.name}=={package.version}"
+    if not _NAME.fullmatch(package.name) or not _VERSION.fullmatch(package.version):
+        told = _line(ascii(pin))
+        return f"# {told}", f"{told} is no name and version that an index can have"
     source = package.source
     if source is None:
         if "+" in package.version:
@@ -127,20 +133,24 @@ def _requirement(package: Package) -> tuple[str, str]:
         return pin, ""
     url = source.url if _URL.fullmatch(source.url) else None
     if source.editable:
-        return f"# {pin}", f"{pin} was installed as editable from {source.url}; install it from its code"
+        return f"# {pin}", f"{pin} was installed as editable from {_line(source.url)}; install it from its code"
     if url and source.scheme and source.commit and _COMMIT.fullmatch(source.commit):
         return f"{package.name} @ {source.scheme}+{url}@{source.commit}", ""
     if url and not url.startswith("file:"):
         return f"{package.name} @ {url}", ""
     return (
         pin,
-        f"{pin} was installed from {source.url}; the index may have another build of that version",
+        f"{pin} was installed from {_line(source.url)}; the index may have another build of that version",
     )
+
+
+def _is_hashed(package: Package) -> bool:
+    return package.source is None and any(map(_SHA256.fullmatch, package.hashes))
 
 
 def _hash_lines(package: Package, *, is_hashed: bool) -> str:
     joint = " \\\n    --hash=sha256:" if is_hashed else "\n# sha256:"
-    return "".join(f"{joint}{found}" for found in package.hashes)
+    return "".join(f"{joint}{found}" for found in package.hashes if _SHA256.fullmatch(found))
 
 
 def _head(environment: Environment) -> str:

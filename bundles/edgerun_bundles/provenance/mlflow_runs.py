@@ -44,7 +44,7 @@ def read_mlflow_run(folder: Path, *, limits: Limits = LIMITS) -> Provenance:
     Raises:
         ProvenanceError: it is no such folder, something in it cannot be read, or is past a limit.
     """
-    meta = read_yaml(folder / _META, limits.mlflow_file_max_bytes)
+    meta = read_yaml(folder / _META, limits)
     if not isinstance(meta, dict) or not isinstance(meta.get("run_id", meta.get("run_uuid")), str):
         raise ProvenanceError(f"{folder}: no run of MLflow: {_META} names no run_id")
     reading = _Reading(folder, limits)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 _MADE_BY_INSTALLER = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "provenance_url.json", "uv_cache.json")
 _NO_VERSION = "0"
-_NAME = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_VERSION = re.compile("[A-Za-z0-9.!+_-]+")
+_BEING_REMOVED = "~"
+"""How pip renames what it uninstalls; where that was interrupted, the name inside is that of what replaced it."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -48,17 +49,6 @@ class Package(NamedTuple):
     hashes: tuple[str, ...] = ()
     """SHA-256 of archives that it may be installed from."""
 
-    def check(self, place: str) -> None:
-        """Refuse a name, version or hash that would say something else in a requirements file.
-
-        Raises:
-            ProvenanceError: one of them has characters that none can have.
-        """
-        if not _NAME.fullmatch(self.name) or not _VERSION.fullmatch(self.version):
-            raise ProvenanceError(f"{place} is no package: {self.name!r:.60} {self.version!r:.60}")
-        if not all(map(_SHA256.fullmatch, self.hashes)):
-            raise ProvenanceError(f"{place}.hashes must be SHA-256 in lower-case hex")
-
 
 def installed_packages(
     path: Iterable[str] | None = None,
@@ -79,6 +69,8 @@ def installed_packages(
     found: dict[str, Package] = {}
     distributions = metadata.distributions() if path is None else metadata.distributions(path=[*path])
     for distribution in distributions:
+        if str(getattr(distribution, "_path", "")).rpartition(os.sep)[2].startswith(_BEING_REMOVED):
+            continue
         facts = distribution.metadata
         name = facts["Name"] if facts is not None else None
         if not name:

@@ -111,7 +111,7 @@ class Run:
         Raises:
             InputError: a value is not one number.
         """
-        values = metric_values({**(metrics or {}), **named})
+        values = {**metric_values(metrics), **metric_values(named)}
         at = None if step is None else _step(step)
         if values:
             attempt(self.problems, "metrics are not kept", lambda: self._log.values(values, at, self._now()))

@@ -13,13 +13,13 @@ from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance.canonical import canonical, digest, parsed
 from edgerun_bundles.provenance.data import Data  # noqa: TC001 - records are read by their types
-from edgerun_bundles.provenance.documents import from_document, to_document
+from edgerun_bundles.provenance.documents import Record, from_document, to_document
 from edgerun_bundles.provenance.environment import Environment  # noqa: TC001 - as above
 from edgerun_bundles.provenance.metrics import Metrics
 from edgerun_bundles.provenance.notebooks import Notebook  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://edgerun.dev/provenance/v1"
@@ -164,6 +164,38 @@ def code_document(snapshot: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
         return [named(item) for item in value] if isinstance(value, list) else value
 
     return named(to_document(snapshot)), blobs
+
+
+def code_snapshot(kind: type[Record], document: dict[str, Any], blob: Callable[[str], bytes]) -> Record:
+    """Return the snapshot that `code_document` made a document of, such as restoring its code needs it.
+
+    Args:
+        kind: the record's type, `CodeSnapshot`.
+        document: ``code`` of a provenance.
+        blob: returns the bytes that a SHA-256 names.
+
+    Raises:
+        ProvenanceError: fields are missing, as after an import from another tool; or a blob is not what it should be.
+    """
+
+    def filled(snapshot: dict[str, Any]) -> dict[str, Any]:
+        found = dict(snapshot)
+        if snapshot.get("bundle") is not None:
+            found["bundle"] = _content(from_document(_Blob, snapshot["bundle"], "code.bundle"), blob)
+        nested = snapshot.get("nested") or []
+        found["nested"] = [{**inner, "snapshot": filled(inner["snapshot"])} for inner in nested]
+        return found
+
+    for _ in _snapshots(document, "predicate"):
+        pass  # every nested snapshot is an object, or it is refused here
+    return from_document(kind, filled(document), "code")
+
+
+def _content(named: _Blob, blob: Callable[[str], bytes]) -> bytes:
+    content = blob(named.sha256)
+    if len(content) != named.size or digest(content) != named.sha256:
+        raise ProvenanceError(f"the git bundle {named.sha256:.100} is damaged: its content is not what its name says")
+    return content
 
 
 def named_blobs(provenance: Provenance, place: str = "predicate") -> dict[str, int]:

@@ -41,7 +41,7 @@ def tracked(function: Callable[P, R], template: Run) -> Callable[P, R]:
         async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
             with _begun(template, function, args, kwargs) as run:
                 result = await function(*args, **kwargs)
-                _keep(run, result)
+                _keep_result(run, result)
                 return result
 
         return cast("Callable[P, R]", awaited)
@@ -50,7 +50,7 @@ def tracked(function: Callable[P, R], template: Run) -> Callable[P, R]:
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
         with _begun(template, function, args, kwargs) as run:
             result = function(*args, **kwargs)
-            _keep(run, result)
+            _keep_result(run, result)
             return result
 
     return called
@@ -95,6 +95,10 @@ def _argument(value: Any) -> Any:
         return json_value(value, "argument")
     except InputError:
         return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+def _keep_result(run: Run, result: Any) -> None:
+    attempt(run.problems, "the result is not kept", lambda: _keep(run, result))
 
 
 def _keep(run: Run, result: Any) -> None:

@@ -130,10 +130,11 @@ def number_of(value: Any, place: str) -> float | int:
         InputError: it is not exactly one number.
     """
     if isinstance(value, np.generic) or _is_array(value):
-        if getattr(value, "size", 1) == 1 or getattr(value, "ndim", 1) == 0:
-            return number_of(_only(_unwrapped(value, place)), place)
-    elif callable(getattr(value, "item", None)) or callable(getattr(value, "numpy", None)):
-        inner = value.item() if hasattr(value, "item") else value.numpy()
+        inner = _only(_unwrapped(value, place))
+        if not isinstance(inner, list):
+            return number_of(inner, place)
+    elif not isinstance(value, int | float) and callable(getattr(value, "item", None)):
+        inner = _item(value, place)
         if type(inner) is not type(value):
             return number_of(inner, place)
     if isinstance(value, bool):
@@ -141,6 +142,13 @@ def number_of(value: Any, place: str) -> float | int:
     if isinstance(value, int | float):
         return value
     raise InputError(f"{place} must be one number, got {value!r:.60}")
+
+
+def _item(value: Any, place: str) -> Any:
+    try:
+        return value.item()
+    except Exception as error:
+        raise InputError(f"{place} must be one number: {error}") from error
 
 
 def _only(value: Any) -> Any:

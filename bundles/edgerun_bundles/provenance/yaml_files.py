@@ -9,12 +9,14 @@ from edgerun_bundles.errors import ProvenanceError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgerun_bundles.limits import Limits
 
-def read_yaml(path: Path, limit_bytes: int) -> Any:
+
+def read_yaml(path: Path, limits: Limits) -> Any:
     """Return the value in a YAML file.
 
     Raises:
-        ProvenanceError: it cannot be read, is larger than the limit, has aliases, or is no plain YAML; or the reader
+        ProvenanceError: it cannot be read, is larger than the limit, has aliases, is too deep, or is no plain YAML; or the reader
             is not installed.
     """
     try:
@@ -23,11 +25,14 @@ def read_yaml(path: Path, limit_bytes: int) -> Any:
         raise ProvenanceError('reading YAML needs PyYAML; try: pip install "edgerun[bundles]"') from error
     try:
         with path.open("rb") as file:
-            content = file.read(limit_bytes + 1)
-        if len(content) > limit_bytes:
-            raise ProvenanceError(f"{path}: larger than {limit_bytes} bytes")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, yaml.SafeLoader)):
-            raise ProvenanceError(f"{path}: it has aliases, which could make it grow without bounds")
+            content = file.read(limits.yaml_max_bytes + 1)
+        if len(content) > limits.yaml_max_bytes:
+            raise ProvenanceError(f"{path}: larger than {limits.yaml_max_bytes} bytes (yaml_max_bytes)")
+        depth = 0
+        for event in yaml.parse(content, yaml.SafeLoader):  # one by one: depth costs the square of its time
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > limits.document_max_depth:
+                raise ProvenanceError(f"{path}: it has aliases or is too deep, and could grow without bounds")
         return yaml.safe_load(content)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ProvenanceError(f"{path} cannot be read: {error}") from error
