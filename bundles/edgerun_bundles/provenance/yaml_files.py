@@ -16,8 +16,8 @@ def read_yaml(path: Path, limits: Limits) -> Any:
     """Return the value in a YAML file.
 
     Raises:
-        ProvenanceError: it cannot be read, is larger than the limit, has aliases, is too deep, or is no plain YAML; or the reader
-            is not installed.
+        ProvenanceError: it cannot be read, is larger than the limit, has aliases, is too deep, or is no plain YAML; or
+            the reader is not installed.
     """
     try:
         import yaml  # noqa: PLC0415 - only an import from elsewhere needs it
