@@ -37,6 +37,7 @@ EVERYWHERE = {
 
 OWNERS = {
     ("edgerun", "click"): "edgerun.cli",  # a command is declared with click, and each has a module of its own
+    ("edgerun_bundles", "click"): "edgerun_bundles",  # as above
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 
@@ -395,7 +396,9 @@ def raised_names(module: Module) -> set[str]:
 
 
 RAISED_WITHIN = {
+    "AttributeError": "what Python asks of the __getattr__ of a module",
     "MemoryError": "what Python itself raises there",
+    "OSError": "by the writer of a log whose caller maps it: what the system itself would raise",
     "ValueError": "by a function that another one of the module calls, and maps",
 }
 """What else is raised than our errors, and why it is right."""

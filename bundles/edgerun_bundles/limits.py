@@ -32,5 +32,62 @@ class Limits(NamedTuple):
     restored_max_bytes: int = 16 * 2**30
     """Bytes of all files that one restore writes."""
 
+    statement_max_bytes: int = 64 * 2**20
+    """Bytes of one provenance statement."""
+
+    document_max_depth: int = 64
+    """Lists and objects within each other in a statement, a parameter or a notebook."""
+
+    notebook_max_bytes: int = 64 * 2**20
+    """Bytes of one notebook, outputs included."""
+
+    notebook_cells_max: int = 100_000
+    """Cells of one notebook."""
+
+    notebook_errors_max: int = 100
+    """Errors in outputs that are kept of one notebook; the first ones."""
+
+    data_entries_max: int = 10_000_000
+    """Files, folders and links of one folder of data, at every depth."""
+
+    data_depth_max: int = 128
+    """Folders within each other in a folder of data."""
+
+    data_columns_max: int = 16_384
+    """Columns of one table."""
+
+    data_tables_max: int = 1_000
+    """Kinds of table (format and columns) in one folder, and problems with tables; what comes on top is counted."""
+
+    packages_max: int = 20_000
+    """Installed distributions of one environment."""
+
+    parameters_max_bytes: int = 2**20
+    """Bytes of a run's parameters as JSON."""
+
+    classes_max: int = 1_000
+    """Classes of one confusion matrix."""
+
+    metric_names_max: int = 10_000
+    """Names of metrics of one run; further ones are counted and not kept."""
+
+    series_points_max: int = 1_000_000
+    """Values that one run logs in steps, over all metrics; further ones are counted and not kept."""
+
+    log_max_bytes: int = 256 * 2**20
+    """Bytes of one run's log of metrics."""
+
+    text_max_bytes: int = 65_536
+    """Bytes of a traceback, of a command line's argument and of a tag; what is longer is cut and says so."""
+
+    yaml_max_bytes: int = 2**20
+    """Bytes of one YAML file; its reader is slow."""
+
+    mlflow_file_max_bytes: int = 64 * 2**20
+    """Bytes of one file of an MLflow run: a parameter, a tag, the log of a metric."""
+
+    mlflow_files_max: int = 100_000
+    """Parameters, tags and metrics of one MLflow run."""
+
 
 LIMITS = Limits()

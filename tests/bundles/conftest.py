@@ -1,10 +1,18 @@
-"""What the tests of captured code share: repositories, and a home without settings."""
+"""What the tests of the workstation share: repositories, a home without settings, and golden vectors."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from support.repositories import project, pushed, seen
+
+
+@pytest.fixture
+def vectors():
+    """The golden vectors, which were made by others than the code under test."""
+    return Path(__file__).parents[1] / "vectors"
 
 
 @pytest.fixture
