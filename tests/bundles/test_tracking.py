@@ -679,6 +679,14 @@ def test_names_past_the_limit_are_counted(here):
     assert kept().metrics.dropped == 1
 
 
+def test_as_many_names_as_the_limit_are_all_kept(here):
+    run = limited(metric_names_max=2)
+    run.log(a=1, b=2)
+    run.finish()
+    assert kept().metrics.values == {"a": 1, "b": 2}
+    assert kept().metrics.dropped == 0
+
+
 def test_a_log_past_its_bytes_is_told(here, caplog):
     run = limited(log_max_bytes=200)
     for i in range(20):
@@ -693,6 +701,13 @@ def test_a_long_traceback_keeps_its_end(here):
         raise ValueError("x" * 10_000 + "the end")
     assert kept().run.error.endswith("the end\n")
     assert "left out" in kept().run.error
+
+
+@pytest.mark.parametrize(("length", "is_whole"), [(100, True), (101, False)])
+def test_a_tag_is_cut_one_past_the_limit(here, length, is_whole):
+    Run(limits=LIMITS._replace(text_max_bytes=100), tags={"why": "x" * length}).start().finish()
+    (tag,) = kept().run.tags.values()
+    assert (tag == "x" * length) is is_whole
 
 
 # What was run.
