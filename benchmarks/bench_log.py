@@ -8,7 +8,6 @@ import numpy as np
 from bench_predict import KEYS, bare_session, sticky_runner
 from side_by_side import side_by_side
 
-from edgerun import EdgeRunner
 from support import models
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_benchmark.fixture import BenchmarkFixture
+
+    from edgerun import EdgeRunner
 
 INPUTS = {"x": np.random.default_rng(0).normal(size=(1, 30)).astype(np.float32)}
 

@@ -376,7 +376,7 @@ class EdgeRunner(Feedback):
 
 def _open_log(folder: str | os.PathLike[str], policy: LogPolicy | None) -> Recorder:
     from edgerun.log.policy import DEFAULT_LOG_POLICY, check_policy  # noqa: PLC0415 - msgpack and zstd cost 15 ms
-    from edgerun.log.recorder import Recorder  # noqa: PLC0415
+    from edgerun.log.recorder import Recorder  # noqa: PLC0415 - likewise
 
     policy = DEFAULT_LOG_POLICY if policy is None else policy
     check_policy(policy)

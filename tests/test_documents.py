@@ -105,7 +105,9 @@ def test_every_column_of_a_log_is_documented():
     documented = set(re.findall(r"`(\w+)`", page.partition("## Tables")[2].partition("\n## ")[0]))
     for kind, columns in NAMES.items():
         assert set(columns) <= documented, kind
-    assert {"calls", "shadows", "errors", "captures", "profiles", "labels", "outcomes", "losses", "lifecycle"} <= {*tables}
+    assert {"calls", "shadows", "errors", "captures", "profiles", "labels", "outcomes", "losses", "lifecycle"} <= {
+        *tables
+    }
 
 
 def test_every_field_of_the_policy_of_a_log_is_documented_with_its_default():

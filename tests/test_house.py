@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import edgerun
+import edgerun_bundles.errors
 from edgerun import LIMITS, errors
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,7 @@ EVERYWHERE = {
 
 OWNERS = {
     ("edgerun", "click"): "edgerun.cli",  # a command is declared with click, and each has a module of its own
+    ("edgerun_bundles", "click"): "edgerun_bundles",  # as above
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 
@@ -396,17 +398,18 @@ def raised_names(module: Module) -> set[str]:
 
 
 RAISED_WITHIN = {
-    "AttributeError": "what Python itself raises for a name that a module does not have",
+    "AttributeError": "what Python asks of the __getattr__ of a module",
     "KeyError": "what a Mapping raises for a key that it does not have",
     "MemoryError": "what Python itself raises there",
     "ValueError": "by a function that another one of the module calls, and maps",
-    "OSError": "by a disk, for the writer of the log to map",
+    "OSError": "by a disk or the writer of a run, whose caller maps it: what the system itself would raise",
     "FileExistsError": "as above",
     "FileNotFoundError": "as above",
 }
 """What else is raised than our errors, and why it is right."""
-OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "_wrong"} | {
-    error.__name__ for error in ERRORS
+WORKSTATION_ERRORS = [found for found in vars(edgerun_bundles.errors).values() if inspect.isclass(found)]
+OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "_wrong", "_refused"} | {
+    error.__name__ for error in [*ERRORS, *WORKSTATION_ERRORS]
 }
 """Our errors, and the functions that return one."""
 

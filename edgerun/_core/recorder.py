@@ -114,7 +114,7 @@ class Source:
         handle: the ``er_source *``.
     """
 
-    __slots__ = ("_kept", "handle")
+    __slots__ = ("_kept", "_profile", "handle")
 
     def __init__(
         self,
@@ -156,7 +156,13 @@ class Source:
                 "redact": words,
             },
         )
-        self._kept = (recorder, model, profile)
+        self._kept = (recorder, model)
+        self._profile = profile
+
+    def count_latency(self, latency_ns: int) -> None:
+        """Count a run's latency in the profile, as `serve` does."""
+        if self._profile is not None:
+            lib.er_profile_latency(self._profile, latency_ns)
 
 
 def _fill(to: CData, event: Event) -> None:
@@ -178,6 +184,7 @@ def record_call(source: Source, event: Event, lane: Lane | None) -> bool:
     """
     to = ffi.new("er_event *")
     _fill(to, event)
+    source.count_latency(event.latency_ns)
     return _counted(lib.er_record_call(source.handle, to, ffi.NULL if lane is None else lane.handle))
 
 
@@ -186,6 +193,7 @@ def record_rows(source: Source, events: Sequence[Event], rows: Sequence[int], la
     to = ffi.new("er_event[]", len(events))
     for i, event in enumerate(events):
         _fill(to[i], event)
+        source.count_latency(event.latency_ns)
     return check(lib.er_record_rows(source.handle, to, ffi.new("uint32_t[]", list(rows)), len(events), lane.handle))
 
 

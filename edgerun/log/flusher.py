@@ -103,8 +103,8 @@ class Flusher:
             self._hurry = False
             try:
                 self._write_out(closing)
-            except LogError as error:
-                self._tell(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the device goes on, and the log tries again
+                self._tell(str(error) if isinstance(error, LogError) else repr(error))
                 self._pause(retry_s)
                 retry_s = min(2 * retry_s, RETRY_MAX_S)
             else:

@@ -41,12 +41,12 @@ class LogPolicy(NamedTuple):
 
     durability: str = "group"
     group_s: float = 1.0
-    group_rows: int = 256
+    group_rows: int = 4096
     seal_s: float = 300.0
     segment_bytes: int = 2**20
     budget_bytes: int = 256 * 2**20
     profile_s: float = 900.0
-    ring_bytes: int = 2**20
+    ring_bytes: int = 2**21
     capture: Capture = Capture()
 
 

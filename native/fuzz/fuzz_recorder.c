@@ -1,5 +1,5 @@
-/* fuzz_recorder.c: any calls, batches and notes, drained now and then. Rows come in the order of the records, as many as
- * were not lost; each output has the form and columns that a plain walk over its numbers says.
+/* fuzz_recorder.c: any calls, batches and notes, drained now and then. Rows come in the order of the records, as many
+ * as were not lost; each output has the form and columns that a plain walk over its numbers says.
  *
  * Input: a byte for what to do, then what that needs: tensors' types, dimensions and numbers; a note's kind and bytes.
  */

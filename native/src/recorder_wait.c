@@ -1,8 +1,9 @@
 /* recorder_wait.c: how the thread that drains the ring sleeps, and who wakes it.
  *
- * The consumer names the record at whose claim it wants to be woken, looks whether it was claimed meanwhile, and sleeps;
- * a producer claims first and then looks at the name. Both in one order, so that one of them sees the other. It sleeps
- * on a futex: of what POSIX offers to a caller that takes no lock, the timed wait is by the wall clock, which steps. */
+ * The consumer names the record at whose claim it wants to be woken, looks whether it was claimed meanwhile, and
+ * sleeps; a producer claims first and then looks at the name. Both in one order, so that one of them sees the other. It
+ * sleeps on a futex: of what POSIX offers to a caller that takes no lock, the timed wait is by the wall clock, which
+ * steps. */
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>

@@ -1,4 +1,4 @@
-/* fake_profile.h: a profile that keeps what it is given, in place of the library's. Include it in one file of a test. */
+/* fake_profile.h: a profile that keeps what it is given, in place of the library's; for one file of a test. */
 #ifndef EDGERUN_FAKE_PROFILE_H
 #define EDGERUN_FAKE_PROFILE_H
 

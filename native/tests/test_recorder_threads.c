@@ -1,5 +1,5 @@
-/* test_recorder_threads.c: many producers and one consumer lose, tear and reorder nothing that is not counted, and whoever
- * drains sleeps until there is work. Nothing here waits by the clock: a wake that is missed shows as a test that hangs. */
+/* test_recorder_threads.c: many producers and one consumer tear and reorder nothing, and lose nothing that is not
+ * counted; and whoever drains sleeps until there is work. A wake that is missed shows as a test that hangs. */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -116,11 +116,19 @@ static void put_note(void) {
     CHECK(er_record_note(recorder, ER_EVENT_LABEL, &event, 0, "1234567", 7) == ER_OK);
 }
 
+/* Until the waiter has said at which record it wants to be woken: from then on no wake may be missed. */
+static void let_it_wait_for(uint32_t record) {
+    while (atomic_load(&recorder->wake_at) != record) {
+        sched_yield();
+    }
+}
+
 /* Start a waiter, do things, and return what it returned. */
 static int waited_while(struct waiter waiter, void (*act)(pthread_t thread)) {
     pthread_t thread;
     set_up(65536);
     CHECK(pthread_create(&thread, NULL, wait_for_records, &waiter) == 0);
+    let_it_wait_for(1);
     act(thread);
     CHECK(pthread_join(thread, NULL) == 0);
     return waiter.result;
@@ -132,13 +140,16 @@ static void put_one(pthread_t thread) {
 }
 
 static void put_ten(pthread_t thread) {
-    for (int i = 0; i < 10; i++) {
+    put_one(thread);
+    let_it_wait_for(10);
+    for (int i = 1; i < 10; i++) {
         put_one(thread);
-        sched_yield();
     }
 }
 
 static void put_half_a_ring(pthread_t thread) {
+    put_one(thread);
+    let_it_wait_for(ER_WAKE_NEVER / 4); /* as many as it can be told to gather */
     while (er_recorder_head(recorder) <= 65536 / 2) {
         put_one(thread);
     }
@@ -207,20 +218,19 @@ static void test_a_sleeper_wakes_for_what_it_waits_for(void) {
     tear_down();
 }
 
-static void put_a_thousand(pthread_t thread) {
-    for (int i = 0; i < 1000; i++) {
-        put_one(thread);
-    }
-    CHECK(atomic_load(&recorder->bell) <= 1); /* a call that wakes nobody makes no system call */
-    er_recorder_wake(recorder);
-}
-
-static void test_of_many_calls_only_the_first_wakes_a_sleeper(void) {
-    set_up(1 << 20);
+static void test_calls_beside_one_who_gathers_wake_nobody(void) {
     pthread_t thread;
     struct waiter waiter = {HOUR_MS, SIZE_MAX, -1};
+    set_up(1 << 20);
     CHECK(pthread_create(&thread, NULL, wait_for_records, &waiter) == 0);
-    put_a_thousand(thread);
+    put_note();
+    let_it_wait_for(ER_WAKE_NEVER / 4);
+    uint32_t bell = atomic_load(&recorder->bell);
+    for (int i = 0; i < 1000; i++) {
+        put_note();
+    }
+    CHECK(atomic_load(&recorder->bell) == bell); /* each ring of it is a system call */
+    er_recorder_wake(recorder);
     CHECK(pthread_join(thread, NULL) == 0 && waiter.result == 0);
     tear_down();
 }
@@ -288,7 +298,7 @@ int main(void) {
     test_recorded_and_lost_is_what_was_offered(1 << 20, SIZE_MAX);
     test_calls_from_many_threads_are_whole();
     test_a_sleeper_wakes_for_what_it_waits_for();
-    test_of_many_calls_only_the_first_wakes_a_sleeper();
+    test_calls_beside_one_who_gathers_wake_nobody();
     test_a_wake_is_remembered_and_used_once();
     return 0;
 }

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.logs import DOUBLE, FLOAT, INT64, SOURCES, TEXT, Row, batch_of, call, label, read_files
 
 from edgerun.errors import LogError
 from edgerun.log.batches import of_batch, of_notes, readable
@@ -18,6 +17,7 @@ from edgerun.log.frame import FrameHead, SegmentHead, frame_bytes, payload_piece
 from edgerun.log.plan import FRAME_BYTES_MAX, NOTE_BYTES_MAX, frames_of
 from edgerun.log.rows import Kind, Note
 from edgerun.log.segment import identify, scan
+from support.logs import DOUBLE, FLOAT, INT64, SOURCES, TEXT, Row, batch_of, call, label, read_files
 
 HEAD = SegmentHead(0, 77, 0, bytes(16), 77, 10**15)
 

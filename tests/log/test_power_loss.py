@@ -8,13 +8,13 @@ from random import Random
 from typing import NamedTuple
 
 import pytest
-from support.logs import SOURCES, Row, Ticks, batch_of, call, label, read_files
 
 from edgerun.errors import LogError
 from edgerun.log.policy import LogPolicy
 from edgerun.log.rows import Kind, Note
 from edgerun.log.writer import LogWriter
 from edgerun.testing import SimulatedDisk
+from support.logs import SOURCES, Row, Ticks, batch_of, call, label, read_files
 
 FOLDER = "/device/log"
 GIVEN = (Kind.CALL, Kind.LABEL, Kind.PROFILE)

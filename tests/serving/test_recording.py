@@ -8,9 +8,11 @@ import shutil
 import numpy as np
 import pytest
 import xxhash
+from msgpack import packb
 
-from edgerun import BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, log
+from edgerun import LIMITS, BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, log
 from edgerun.log import Capture, LogPolicy
+from edgerun.log.profile_values import from_value
 from support import models
 from support.serve import CHALLENGED, WATCHED, wait_until, write_bundle
 
@@ -60,10 +62,10 @@ def test_every_call_is_read_back_as_it_was_returned(logged, read):
     assert calls["assignment"].tolist() == ["assigned"] * 500
     assert calls["bundle"].tolist() == ["test"] * 500
     assert calls["version"].tolist() == ["1"] * 500
-    assert calls["latency_ns"].tolist() == [recorded_latency_ns(p.latency_ns) for p in predictions]
+    assert np.round(calls["latency_s"] * 1e9).tolist() == [recorded_latency_ns(p.latency_ns) for p in predictions]
     assert calls["unit"].tolist() == [unit(f"user-{i % 7}") for i in range(500)]
-    assert np.array_equal(calls["y_0"], [p["y"][0, 0] for p in predictions])
-    assert np.array_equal(calls["y_1"], [p["y"][0, 1] for p in predictions])
+    assert np.array_equal(calls["y.value_0"], [p["y"][0, 0] for p in predictions])
+    assert np.array_equal(calls["y.value_1"], [p["y"][0, 1] for p in predictions])
     assert (np.diff(calls["time"].astype(np.int64)) >= 0).all()
 
 
@@ -83,10 +85,10 @@ def test_every_way_to_call_is_recorded(logged, read):
     assert sorted(by_id) == sorted(p.id for p in predictions)
     order = [by_id[p.id] for p in predictions]
     assert calls["arm"][order].tolist() == [p.arm for p in predictions]
-    assert calls["y_0"][order].tolist() == [float(p["y"][0, 0]) for p in predictions]
+    assert calls["y.value_0"][order].tolist() == [float(p["y"][0, 0]) for p in predictions]
     units = [unit("u")] * 4 + [unit("u"), *(unit(i) for i in range(39))]
     assert calls["unit"][order][:-1].tolist() == units
-    assert calls["has_unit"][order].tolist() == [True] * 44 + [False]
+    assert np.ma.getmaskarray(calls["unit"])[order].tolist() == [False] * 44 + [True]
 
 
 def test_a_key_that_no_split_hashed_is_the_unit_all_the_same(logged, read):
@@ -97,7 +99,7 @@ def test_a_key_that_no_split_hashed_is_the_unit_all_the_same(logged, read):
     runner.close()
     calls = read().calls
     assert calls["unit"][:3].tolist() == [unit(42)] * 3
-    assert calls["has_unit"].tolist() == [True, True, True, False]
+    assert np.ma.getmaskarray(calls["unit"]).tolist() == [False, False, False, True]
 
 
 def test_a_fallback_says_why_and_who_answered(logged, read):
@@ -150,10 +152,10 @@ def test_what_was_watched_is_recorded_with_its_comparison_and_outputs(logged, re
     assert kept.shadows["id"].tolist() == [p.id for p in predictions]
     assert kept.shadows["model"].tolist() == ["shadow"] * 50
     assert kept.shadows["node"].tolist() == ["watch"] * 50
-    assert kept.shadows["disagree"].tolist() == [r.disagree for r in results]
-    assert kept.shadows["max_abs_diff"].tolist() == [r.max_abs_diff for r in results]
-    assert kept.shadows["y_0"].tolist() == [float(3 * (1 + i)) for i in range(50)]
-    assert kept.calls["y_0"].tolist() == [float(2 * (1 + i)) for i in range(50)]
+    assert kept.shadows["disagrees"].tolist() == [r.disagree for r in results]
+    assert kept.shadows["difference"].tolist() == [r.max_abs_diff for r in results]
+    assert kept.shadows["y.value_0"].tolist() == [float(3 * (1 + i)) for i in range(50)]
+    assert kept.calls["y.value_0"].tolist() == [float(2 * (1 + i)) for i in range(50)]
 
 
 def test_labels_and_outcomes_may_come_days_later_and_after_a_restart(logged, read):
@@ -203,6 +205,29 @@ def test_a_label_that_cannot_be_logged_is_refused(logged, id_, value):
 def test_an_outcome_that_cannot_be_logged_is_refused(logged, name, value, where):
     with pytest.raises(InputError):
         logged(models.steady(2)).outcome(name, value, **where)
+
+
+def test_labels_and_names_of_outcomes_are_taken_up_to_their_limits(logged, read):
+    runner = logged(models.steady(2))
+    deepest = 1
+    for _ in range(LIMITS.label_max_depth):
+        deepest = [deepest]
+    id_ = f"{'0' * 16}-1"
+    around = 1 + 2 + 1 + len(id_) + 1 + 5 + 1 + 3 + 1  # a map of a text id and a text value, in msgpack
+    longest = "x" * (LIMITS.note_max_bytes - around)
+    while len(packb({"id": id_, "value": longest})) < LIMITS.note_max_bytes:
+        longest += "x"
+    longest = longest[: len(longest) - len(packb({"id": id_, "value": longest})) + LIMITS.note_max_bytes]
+    runner.label(id_, deepest)
+    runner.label(id_, longest)
+    runner.outcome("x" * LIMITS.outcome_name_max_bytes, 1, id=id_)
+    for wrong in ([deepest], longest + "x"):
+        with pytest.raises(InputError):
+            runner.label(id_, wrong)
+    with pytest.raises(InputError):
+        runner.outcome("x" * (LIMITS.outcome_name_max_bytes + 1), 1, id=id_)
+    runner.close()
+    assert read().labels["value"].tolist() == [deepest, longest]
 
 
 def test_labels_need_a_log_and_an_open_runner(serve, logged):
@@ -269,7 +294,7 @@ def test_the_log_goes_on_when_its_folder_vanishes(logged, read, tmp_path):
     assert runner.flush(TIMEOUT_S)
     shutil.rmtree(tmp_path / "log")
     after = [runner.predict(X).id for _ in range(5)]
-    wait_until(lambda: runner.flush(TIMEOUT_S) and (tmp_path / "log").is_dir() and len(read().calls) >= 5)
+    wait_until(lambda: runner.flush(TIMEOUT_S) and (tmp_path / "log").is_dir() and read().calls.rows >= 5)
     runner.close()
     assert read().calls["id"].tolist()[-5:] == after
 
@@ -302,26 +327,24 @@ def test_what_found_no_room_in_the_ring_is_counted_and_the_count_is_logged(serve
     wait_until(lambda: runner.flush(TIMEOUT_S))
     runner.close()
     kept = log.read(tmp_path / "file" / "log")
-    assert len(kept.calls) + lost["ring_full"]["call"] == len(predictions)
-    assert len(kept.labels) == 20
+    assert kept.calls.rows + lost["ring_full"]["call"] == len(predictions)
+    assert kept.labels.rows == 20
     losses = zip(kept.losses["reason"].tolist(), kept.losses["events"].tolist(), strict=True)
     assert sum(events["call"] for reason, events in losses if reason == "ring_full") == lost["ring_full"]["call"]
 
 
 def test_inputs_are_stored_only_where_asked_for_and_never_those_redacted(serve, tmp_path):
-    pair = models.dtypes_model() if hasattr(models, "dtypes_model") else None
-    assert pair is None or pair
     runner = serve(models.steady(2), log=tmp_path / "none")
     runner.predict(X)
     runner.close()
-    assert len(log.read(tmp_path / "none").captures) == 0
+    assert log.read(tmp_path / "none").captures.rows == 0
 
     policy = LogPolicy(capture=Capture(inputs="sample", rate=0.25))
     runner = serve(models.steady(2), log=tmp_path / "some", log_policy=policy)
     by_id = {runner.predict(X + i).id: X + i for i in range(2000)}
     runner.close()
     captures = log.read(tmp_path / "some").captures
-    assert 400 < len(captures) < 600
+    assert 400 < captures.rows < 600
     assert set(captures["probability"].tolist()) == {0.25}
     for id_, inputs in zip(captures["id"].tolist(), captures["inputs"].tolist(), strict=True):
         assert np.array_equal(inputs["x"], by_id[id_])
@@ -353,16 +376,16 @@ def test_profiles_of_inputs_and_outputs_are_in_the_log(logged, read):
     inputs = rng.lognormal(size=(400, 1, 2)).astype(np.float32)
     arms = [runner.predict(x, key=i).arm for i, x in enumerate(inputs)]
     runner.close()
-    profiles = {profile.arm: profile for profile in read().profiles}
+    profiles = {profile.arm: profile for profile in map(from_value, read().profiles["profile"])}
     for arm in ("a", "b"):
         data = inputs[np.array(arms) == arm, 0].astype(float)
         port = next(port for port in profiles[arm].ports if not port.is_output)
         assert port.name == "x"
-        assert list(port.count) == [len(data)] * 2
-        assert np.allclose(port.mean, data.mean(axis=0))
-        assert np.allclose(port.m2, data.var(axis=0) * len(data))
-        assert np.array_equal(port.min, data.min(axis=0))
-        assert np.array_equal(port.max, data.max(axis=0))
+        assert list(port.what.finite) == [len(data)] * 2
+        assert np.allclose(port.what.mean, data.mean(axis=0))
+        assert np.allclose(port.what.m2, data.var(axis=0) * len(data))
+        assert np.array_equal(port.what.min, data.min(axis=0))
+        assert np.array_equal(port.what.max, data.max(axis=0))
 
 
 def test_two_runners_log_into_one_folder(serve, tmp_path):
