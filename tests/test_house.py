@@ -254,6 +254,8 @@ HEAVY = {
     "pandas": "whoever passes its columns has imported it",
     "dataclasses": "it compiles code at every start: docs/decisions/0005",
     "edgerun.cli": "only the command needs it",
+    "edgerun.log.reading": "whoever serves reads no log",
+    "edgerun.log.tables": "as above",
     "edgerun._bundle_write": "a device never writes a bundle",
     "edgerun_bundles": "the device knows nothing of the workstation",
     "edgerun_sync": "nor of the fleet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,11 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from edgerun import bundle
+from edgerun import EdgeRunner, bundle
 from edgerun.cli import main
+from edgerun.log import Capture, LogPolicy
 from support import models
 
 if TYPE_CHECKING:
@@ -101,3 +104,60 @@ def broken(toy) -> Callable[[str, bytes], Path]:
 def copy_of(tmp_path) -> Callable[[Path], Path]:
     """Copy a folder, to be spoilt."""
     return lambda folder: Path(shutil.copytree(folder, tmp_path / folder.name))
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """A log of the digits, and the predictions that it is of."""
+    folder = tmp_path_factory.mktemp("served") / "log"
+    digits = RECIPES / "digits"
+    images = np.load(digits / "test.npz")["image"][:60]
+    policy = LogPolicy(capture=Capture("sample", 1.0))
+    with EdgeRunner.open(digits / "bundle", log=folder, log_policy=policy) as runner:
+        predictions = [runner.predict({"image": image[None]}, key=f"user-{i}") for i, image in enumerate(images)]
+        for prediction in predictions[:10]:
+            runner.label(prediction.id, 3)
+        runner.label("00000000000000aa-5", 3)
+        runner.outcome("clicked", 1.0, id=predictions[0].id)
+    return folder, predictions
+
+
+@pytest.fixture
+def log(served):
+    return served[0]
+
+
+@pytest.fixture
+def documents(invoke):
+    """Run a command with --json, and return what it printed."""
+
+    def run(*arguments):
+        result = invoke("log", *arguments, "--json")
+        assert result.stderr == ""
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    return run
+
+
+@pytest.fixture
+def terminal(environment):
+    """Run a command on a terminal, and return what it printed there."""
+
+    def run(*arguments):
+        parent, child = os.openpty()
+        with subprocess.Popen(["edgerun", *map(str, arguments)], env=environment, stdout=child) as process:
+            os.close(child)
+            found = b""
+            while True:
+                try:
+                    part = os.read(parent, 65536)
+                except OSError:  # Linux says so where the other end is closed
+                    break
+                if not part:
+                    break
+                found += part
+            assert process.wait(60) == 0
+        os.close(parent)
+        return found.decode().replace("\r\n", "\n")
+
+    return run

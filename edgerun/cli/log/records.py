@@ -35,22 +35,25 @@ def _of_table(number: int, table: Table) -> Iterator[tuple[tuple[int, ...], Reco
     ranks, times = table.boot_rank, table["monotonic_us"]
     for begin in range(0, table.rows, _SLICE):
         part = slice(begin, begin + _SLICE)
-        columns = {name: _values(name, table[name][part]) for name in table if name not in _NOT_SHOWN}
+        columns = [(*_place(name), _values(name, table[name][part])) for name in table if name not in _NOT_SHOWN]
         keys = zip(ranks[part].tolist(), times[part].tolist(), strict=True)
         for i, (rank, time) in enumerate(keys):
             record: Record = {"kind": kind}
-            for name, values in columns.items():
-                if values[i] is not None:
-                    _put(record, name, values[i])
+            for output, name, values in columns:
+                value = values[i]
+                if value is None:
+                    continue
+                if output is None:
+                    record[name] = value
+                else:
+                    record.setdefault("outputs", {}).setdefault(output, {})[name] = value
             yield (rank, time, number, begin + i), record
 
 
-def _put(record: Record, name: str, value: Any) -> None:
+def _place(name: str) -> tuple[str | None, str]:
+    """The output that a column is of, and the column's name in a record."""
     output, separator, part = name.rpartition(".")
-    if separator:
-        record.setdefault("outputs", {}).setdefault(output, {})[part] = value
-    else:
-        record[name] = value
+    return (output, part) if separator else (None, name)
 
 
 def _values(name: str, column: Any) -> list[Any]:
@@ -63,7 +66,7 @@ def _values(name: str, column: Any) -> list[Any]:
     if name in _HEXADECIMAL and plain.dtype.kind == "u":
         values = [f"{unit:016x}" for unit in plain.tolist()]
     elif plain.dtype == object:
-        values = [None if value is None else jsonable(value) for value in plain]
+        values = [value if value is None or type(value) is str else jsonable(value) for value in plain.tolist()]
     else:
         values = json_value(plain)
     return values if lacking is None else [None if gone else v for v, gone in zip(values, lacking, strict=True)]
