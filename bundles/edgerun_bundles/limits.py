@@ -23,6 +23,9 @@ class Limits(NamedTuple):
     pax_max_bytes: int = 4096
     """Bytes of one extended header of an archive."""
 
+    referrers_max: int = 64
+    """Provenance artifacts of one bundle that are fetched from a registry."""
+
     registry_answer_max_bytes: int = 2**20
     """Bytes of an answer of a registry that is no manifest, index or blob: tokens, errors."""
 
