@@ -28,7 +28,7 @@ def test_python_can_run_the_package_too(shell):
 
 def test_help_lists_every_command(shell):
     listed = shell("edgerun --help").stdout.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in listed if line.strip()][:4] == ["demo", "predict", "show", "split"]
+    assert [line.split()[0] for line in listed if line.strip()][:5] == ["bundle", "demo", "predict", "show", "split"]
 
 
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
