@@ -5,9 +5,7 @@ Nothing is written outside the scratch folder, and nothing appears at the destin
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ from edgerun_bundles.index import INDEX_FILE, MARKER, MARKER_FILE, MARKER_MAX_BY
 from edgerun_bundles.layout import BLOBS, Layout, is_layout, open_layout
 from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.placing import file_placed, folder_placed
-from edgerun_bundles.tarball import Entry, read_tar
+from edgerun_bundles.tarball import PIECE_BYTES, Entry, end_of, file_header, folder_header, padding_of, read_tar
 
 if TYPE_CHECKING:
     import os
@@ -37,49 +35,30 @@ def write_archive(layout: Layout, destination: str | os.PathLike[str]) -> Path:
         BundleError: a blob is missing or has other bytes than its digest says, or the tar cannot be written.
     """
     target = Path(destination)
-    with file_placed(target) as draft, tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as tar:
+    with file_placed(target) as draft, draft.open("wb") as tar:
         for folder in _FOLDERS:
-            tar.addfile(_header(folder, 0, tarfile.DIRTYPE))
+            tar.write(folder_header(folder))
         for digest, size in sorted(layout.blobs.items()):
-            with _Verified(layout.blob(digest), digest, size) as blob:
-                tar.addfile(_header(f"blobs/sha256/{hex_of(digest)}", size), blob)
+            _write_blob(tar, layout.blob(digest), Layer(f"blobs/sha256/{hex_of(digest)}", "", digest, size))
         for name, content in ((INDEX_FILE, index_of(layout.manifest, layout.referrers)), (MARKER_FILE, MARKER)):
-            tar.addfile(_header(name, len(content)), io.BytesIO(content))
+            tar.write(file_header(name, len(content)) + content + padding_of(len(content)))
+        tar.write(end_of(tar.tell()))
     return target
 
 
-def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
-    header = tarfile.TarInfo(name)
-    header.size, header.type = size, kind
-    header.mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
-    return header
-
-
-class _Verified(io.RawIOBase):
-    """A blob's bytes for the tar; leaving the block checks that they were the right ones."""
-
-    def __init__(self, path: Path, digest: str, size: int) -> None:
-        self._path, self._expected, self._digester = path, Layer("", "", digest, size), Digester()
-        self._stream: BinaryIO = self._opened(path)
-
-    @staticmethod
-    def _opened(path: Path) -> BinaryIO:
-        try:
-            return path.open("rb", buffering=0)
-        except OSError as error:
-            raise BundleError(f"{path} cannot be read: {error.strerror or error}") from error
-
-    def read(self, size: int = -1) -> bytes:
-        piece = self._stream.read(size)
-        self._digester.update(piece)
-        if len(piece) < size:
-            raise BundleError(f"{self._path} is shorter than {self._expected.size} bytes")
-        return piece
-
-    def __exit__(self, *failed: object) -> None:
-        self._stream.close()
-        if failed[0] is None:
-            self._digester.check(self._expected, str(self._path))
+def _write_blob(tar: BinaryIO, path: Path, blob: Layer) -> None:
+    """Write a blob as one entry; what is hashed is what is written."""
+    digester = Digester()
+    tar.write(file_header(blob.path, blob.size))
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while piece := stream.read(min(PIECE_BYTES, blob.size + 1 - digester.size)):
+                digester.update(piece)
+                tar.write(piece)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be copied: {error.strerror or error}") from error
+    digester.check(blob, str(path))
+    tar.write(padding_of(blob.size))
 
 
 def read_archive(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> Layout:

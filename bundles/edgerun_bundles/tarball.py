@@ -1,7 +1,8 @@
-"""A strict reader of tars: regular files and folders, ustar or the few pax records that big files need.
+"""Tars: a writer that leaves nothing open, and a strict reader. Files and folders only, ustar, or pax for large files.
 
 Python's tarfile reads every dialect there is: links, devices, sparse files, headers of any size. What the archive of a
-bundle may hold is so little that reading exactly that is shorter and leaves nothing to trick. Memory stays bounded.
+bundle may hold is so little that reading exactly that is shorter and leaves nothing to trick. And what tarfile
+writes differs between versions of Python, which an archive must not. Memory stays bounded.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK_BYTES = 512
+RECORD_BYTES = 20 * BLOCK_BYTES
+"""What the size of an archive is a multiple of."""
+USTAR_SIZE_MAX = 8**11 - 1
 PIECE_BYTES = 2**20
 
 _ZEROS = bytes(BLOCK_BYTES)
@@ -44,6 +48,47 @@ _COMPRESSED = {
     b"\xfd7zXZ": "xz",
     b"PK\x03\x04": "zip",
 }
+
+
+def file_header(name: str, size: int) -> bytes:
+    """Return what stands before a file's content; with an extended header where its size needs one."""
+    if size <= USTAR_SIZE_MAX:
+        return _header(name, size, b"0", 0o644)
+    text = f" size={size}\n"
+    record = f"{len(text) + 2}{text}".encode()
+    return _header("pax", len(record), b"x", 0o644) + record + padding_of(len(record)) + _header(name, 0, b"0", 0o644)
+
+
+def folder_header(name: str) -> bytes:
+    """Return the entry of a folder."""
+    return _header(f"{name}/", 0, b"5", 0o755)
+
+
+def padding_of(size: int, unit_bytes: int = BLOCK_BYTES) -> bytes:
+    """Return the zeros that fill up the last block."""
+    return bytes(-size % unit_bytes)
+
+
+def end_of(size: int) -> bytes:
+    """Return what ends an archive that has so many bytes."""
+    end = 2 * _ZEROS
+    return end + padding_of(size + len(end), RECORD_BYTES)
+
+
+def _header(name: str, size: int, kind: bytes, mode: int) -> bytes:
+    fields = (
+        name.encode("ascii").ljust(100, b"\0"),
+        *(b"%0*o\0" % (width - 1, number) for number, width in ((mode, 8), (0, 8), (0, 8), (size, 12), (0, 12))),
+        b" " * 8,
+        kind,
+        bytes(100),
+        b"ustar\x0000",
+        bytes(64),
+        b"0000000\0" * 2,
+        bytes(167),
+    )
+    block = b"".join(fields)
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
 
 class Entry(NamedTuple):
