@@ -241,9 +241,9 @@ class Registry:
         self.put_manifest(tag, canonical_json(document), INDEX_TYPE)
 
     def _location(self, answer: Answer) -> str:
-        if not answer.headers.get("Location"):
+        if not answer.location:
             raise RegistryError(f"{self._where} does not say where to send a blob", answer.status)
-        return answer.headers["Location"]
+        return answer.location
 
     def _expect(self, answer: Answer, statuses: set[int], what: str) -> None:
         """Check the status of an answer, and tell what the registry says of an error."""

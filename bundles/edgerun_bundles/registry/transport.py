@@ -33,7 +33,8 @@ RETRIED = frozenset({429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 WAIT_FIRST_S = 0.5
 WAIT_MAX_S = 30.0
-PIECE_BYTES = 2**18
+PIECE_BYTES = 2**16
+"""Of a body; what has come of a piece is lost where the connection breaks off within it."""
 
 _PARAMETER = re.compile(r'([a-zA-Z]+)="([^"]*)"')
 
@@ -45,6 +46,12 @@ class Answer:
         self._response = response
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def location(self) -> str:
+        """Where it leads, as a whole URL; empty if it does not say."""
+        where = self.headers.get("Location", "")
+        return _joined(self._response.url, where) if where else ""
 
     def __enter__(self) -> Answer:
         return self
@@ -147,7 +154,7 @@ class Transport:
         Raises:
             RegistryError: there is no answer, or the registry asks for what cannot be given.
         """
-        url = urljoin(self.origin, url)
+        url = _joined(self.origin, url)
         self._refuse_downgrade(url)
         answer = self._send_as(self._authorization, method, url, headers, data)
         if answer.status == 401 and _origin(url) == _origin(self.origin):
@@ -164,12 +171,11 @@ class Transport:
             RegistryError: there is no answer, or it leads in circles or from TLS to plain HTTP.
         """
         answer = self.request("GET", url, headers=headers)
-        url = urljoin(self.origin, url)
         for _ in range(LIMITS.redirects_max):
             if answer.status not in REDIRECTS:
                 return answer
             answer.close()
-            url = urljoin(url, answer.headers.get("Location", ""))
+            url = answer.location
             answer = self.request("GET", url, headers=headers)
         if answer.status in REDIRECTS:
             answer.close()
@@ -260,6 +266,13 @@ def _basic(credentials: Credentials) -> str:
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Authenticate as told and no further: the library would look into ~/.netrc, for redirect targets too."""
     return request
+
+
+def _joined(base: str, url: str) -> str:
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise RegistryError(f"{_place(base)} leads to {url[:200]!r}, which is no URL", 0) from error
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
