@@ -335,6 +335,13 @@ def test_a_registry_that_never_takes_a_piece_is_given_up(fake, connect, layout):
     assert len(fake.asked("PATCH")) == LIMITS.attempts_max
 
 
+def test_a_registry_that_forgets_every_upload_at_its_end_is_given_up(fake, connect, layout):
+    fake.first = lambda request: Reply(404) if request.method == "PUT" else None
+    with pytest.raises(RegistryError, match="HTTP 404"):
+        push(layout, at(fake.host), connect(fake.host))
+    assert len(fake.asked("PATCH")) <= LIMITS.attempts_max
+
+
 def test_nobody_listens(connect, layout, waits):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -80,13 +80,15 @@ class Registry:
             RegistryError: the registry refuses, or could not be reached for long.
             OSError: the file cannot be read.
         """
-        upload, failures = None, 0
+        upload, failures, furthest = None, 0, 0
         with path.open("rb", buffering=0) as file:
             while True:
                 try:
                     upload = upload or self._begin()
                     while upload.offset < size:
-                        upload, failures = self._send_piece(upload, file, size, advance), 0
+                        upload = self._send_piece(upload, file, size, advance)
+                        if upload.offset > furthest:  # a registry that forgets again and again gets nowhere
+                            failures, furthest = 0, upload.offset
                     self._finish(upload, digest)
                 except RegistryError as error:
                     failures += 1
