@@ -269,12 +269,11 @@ def test_a_golden_example_that_does_not_reproduce_is_named(project, invoke, tmp_
 
 
 @pytest.mark.parametrize(
-    "examples",
-    ["[7]", '[{"inputs":7}]', '[{"inputs":{"z":[[1,1]]}}]', '[{"inputs":{"x":"a"}}]', '[{"inputs":{"x":[[1],[1,2]]}}]'],
+    "example", ["7", '{"inputs":7}', '{"inputs":{"z":[[1,1]]}}', '{"inputs":{"x":"a"}}', '{"inputs":{"x":[[1],[1,2]]}}']
 )
-def test_a_golden_example_that_is_none_is_named(project, invoke, tmp_path, inputs):
+def test_a_golden_example_that_is_none_is_named(project, invoke, tmp_path, example):
     folder = project()
-    (folder / "golden.json").write_text(f"[{inputs}]")
+    (folder / "golden.json").write_text(f"[{example}]")
     assert "golden example 0" in failure(invoke("bundle", "build", folder, "-o", tmp_path / "toy.tar"))
 
 
