@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from edgerun._shown import shown
 from edgerun.errors import BundleError
 
-_RELEASE = re.compile(r"\d{1,9}(\.\d{1,9}){0,4}")
-_INSTALLED = re.compile(r"(?:\d+!)?(\d+(?:\.\d+)*)[._-]?([a-z]*)")
+# Texts, since compiling them would take a good part of the time that importing this takes, and few bundles need them.
+_RELEASE = r"[0-9]{1,9}(\.[0-9]{1,9}){0,4}"
+_INSTALLED = r"(?:[0-9]+!)?([0-9]+(?:\.[0-9]+)*)[._-]?([a-z]*)"
 _BEFORE_RELEASE = frozenset({"a", "alpha", "b", "beta", "c", "rc", "pre", "preview", "dev"})
-_WORD = re.compile(r"[!-~]{1,64}")
+_WORD = r"[!-~]{1,64}"
 
 MEMORY_MAX_BYTES = 2**50
 LATENCY_MAX_S = 3600.0
@@ -120,11 +121,11 @@ def _check(table: Mapping[str, Any], checks: Mapping[str, tuple[Callable[[Any], 
 
 
 def _is_release(value: Any) -> bool:
-    return isinstance(value, str) and _RELEASE.fullmatch(value) is not None
+    return isinstance(value, str) and re.fullmatch(_RELEASE, value) is not None
 
 
 def _is_words(value: Any) -> bool:
-    return isinstance(value, tuple) and all(isinstance(word, str) and _WORD.fullmatch(word) for word in value)
+    return isinstance(value, tuple) and all(isinstance(word, str) and re.fullmatch(_WORD, word) for word in value)
 
 
 def _is_memory(value: Any) -> bool:
@@ -156,7 +157,7 @@ def unmet_requirements(requires: Requires, machine: Machine) -> list[str]:
 
 def _reaches(found: str, least: str) -> bool:
     """Whether an installed version is a required one or later; what came before a release does not reach it."""
-    match = _INSTALLED.match(found)
+    match = re.match(_INSTALLED, found)
     if match is None:
         return False
     version, wanted = _numbers(match[1]), _numbers(least)
