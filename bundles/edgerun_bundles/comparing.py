@@ -27,7 +27,7 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
     """Return what differs between two bundles, as JSON holds it.
 
     Fields: ``before`` and ``after`` (name, version, digest, bytes), ``same``, ``models`` (added, removed, changed),
-    ``route``, ``nodes`` (added, removed, changed: for each the fields, and for a split the share of keys that move and
+    ``route``, ``nodes`` (added, removed, changed: for each the fields, and for a split the share of its keys that move and
     the shares of the arms), ``golden``, ``requires``, ``limits``, ``transfer_bytes`` (what must be sent to where the
     former bundle is).
     """

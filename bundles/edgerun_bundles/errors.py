@@ -9,7 +9,7 @@ class RegistryError(EdgerunError):
     """A registry cannot be reached, refuses, or does not keep to the protocol. What was stored before stays as it was.
 
     Attributes:
-        status: the HTTP status of its answer; None where there was none.
+        status: the HTTP status of its answer; None where there was none and trying again may help, 0 where it will not.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:

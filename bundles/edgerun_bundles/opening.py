@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgerun.artifact import DESCRIPTION
 from edgerun.errors import BundleError
 from edgerun_bundles.archive import read_archive
-from edgerun_bundles.layout import Layout, is_layout, open_layout, unpack
+from edgerun_bundles.layout import Layout, is_layout, read_layout, unpack
 
 if TYPE_CHECKING:
     import os
@@ -33,14 +33,14 @@ def open_bundle(source: str | os.PathLike[str], scratch: str | os.PathLike[str])
 
 
 def open_packed(source: str | os.PathLike[str], scratch: str | os.PathLike[str]) -> Layout:
-    """Return the layout of a tar, or of a folder that holds one.
+    """Return the layout of a tar, or of a folder that holds one, with every blob verified.
 
     Raises:
         BundleError: it is neither, or something in it is not what it should be.
     """
     path = Path(source)
     if is_layout(path):
-        return open_layout(path)
+        return read_layout(path)
     if path.is_file():
         return read_archive(path, Path(scratch) / "layout")
     what = "holds no bundle" if path.is_dir() else "is neither a file nor a folder"

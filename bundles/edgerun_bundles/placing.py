@@ -20,6 +20,9 @@ SCRATCH = ".new-"
 def folder_placed(destination: Path, may_replace: Callable[[Path], bool]) -> Iterator[Path]:
     """Give an empty folder that takes its place when the block ends well, and is gone when it does not.
 
+    A folder that stands there is replaced by two renames: a process that is killed between them leaves both folders
+    beside the place, in a scratch folder.
+
     Args:
         destination: where it is to be; new, an empty folder, or one that may be replaced.
         may_replace: whether a folder that stands there is one of the kind that is being written.
@@ -32,11 +35,11 @@ def folder_placed(destination: Path, may_replace: Callable[[Path], bool]) -> Ite
         made = scratch / "made"
         made.mkdir()
         yield made
-        if destination.exists():
-            destination.rename(scratch / "former")
         try:
+            if destination.exists():
+                destination.rename(scratch / "former")
             made.rename(destination)
-        except OSError:
+        except BaseException:  # Ctrl-C too: what is left in the scratch folder is about to be removed
             with contextlib.suppress(OSError):
                 (scratch / "former").rename(destination)
             raise

@@ -37,7 +37,7 @@ def rehearse(folder: Path) -> Rehearsal:
     Raises:
         BundleError: it cannot be loaded, an example does not reproduce, or the process died or did not end.
     """
-    command = [sys.executable, "-m", __name__, str(folder)]
+    command = [sys.executable, "-P", "-m", __name__, str(folder)]  # -P: nothing of the folder that one is in
     try:
         done = subprocess.run(  # noqa: S603 - this module, and a path that is no option
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
-import socket
 import subprocess
-import threading
-import time
-import urllib.request
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +13,7 @@ from edgerun import bundle
 from edgerun.cli import main
 from edgerun_bundles.layout_write import write_layout
 from support import models
+from support.docker_registry import Listening, registry_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +22,13 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 AB = {"ab": {"kind": "random_split", "weights": {"champion": 90, "challenger": 10}, "split_key": "user"}}
-START_S = 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that needs a registry starts a server."""
+    for item in items:
+        if {"registry", "guarded"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
@@ -67,52 +68,11 @@ def invoke() -> Callable[..., Result]:
     return run
 
 
-class Listening(NamedTuple):
-    """A registry that runs on this machine."""
-
-    host: str
-    storage: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory) -> Iterator[Listening]:
     """Debian's docker-registry on a port of its own."""
-    program = shutil.which("docker-registry")
-    assert program, "docker-registry is missing: apt-get install docker-registry"
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    settings = {
-        "version": "0.1",
-        "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
-    }
-    (folder / "config.yml").write_text(json.dumps(settings))
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    try:
-        wait_until_it_answers(f"http://127.0.0.1:{port}/v2/", process)
-        yield Listening(f"127.0.0.1:{port}", folder / "storage")
-    finally:
-        process.terminate()
-        process.wait(START_S)
-
-
-def wait_until_it_answers(url: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the registry ended"
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            threading.Event().wait(0.02)
-    pytest.fail("the registry does not answer")
+    with registry_running(tmp_path_factory.mktemp("registry")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -133,11 +93,3 @@ def skopeo() -> Callable[..., str]:
         return done.stdout
 
     return run
-
-
-def one_line(result: Result) -> str:
-    """What a command that failed said: one line."""
-    assert result.exit_code == 1, result.output
-    (line,) = result.stderr.splitlines()
-    assert re.match(r"edgerun: ", line)
-    return line

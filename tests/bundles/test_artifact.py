@@ -380,6 +380,12 @@ def test_a_description_of_something_else_is_refused(raw, why):
 # Blobs.
 
 
+def test_a_device_verifies_without_the_workstation():
+    program = "import sys; import edgerun.artifact, edgerun.requirements; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert not {"edgerun_bundles", "requests", "click", "tomllib", "onnxruntime"} & {*done.stdout.split()}
+
+
 @given(st.binary(max_size=2000))
 def test_a_blob_is_verified_from_a_file_and_from_a_stream(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("blob") / "blob"

@@ -372,7 +372,7 @@ def test_diff_tells_models_nodes_and_the_share_of_keys_that_move(build, invoke, 
         assert found["models"] == {"added": {}, "removed": {}, "changed": {}}
         assert 0 < found["transfer_bytes"] < 3000
     page = invoke("bundle", "diff", tmp_path / "a.tar", tmp_path / "d.tar").stdout
-    assert "40 % of all keys move" in page
+    assert "40 % of its keys move" in page
     assert "model     ~ challenger: sha256:" in page
 
 

@@ -171,6 +171,26 @@ def test_a_write_that_fails_at_the_last_moment_leaves_the_former_layout(layout, 
     assert not [path for path in layout.folder.parent.iterdir() if path.name.startswith(placing.SCRATCH)]
 
 
+@pytest.mark.parametrize("name", ["layout", "made"])
+def test_an_interrupt_between_the_two_renames_leaves_the_former_layout(layout, make_bundle, monkeypatch, name):
+    before = files(layout.folder)
+    rename = Path.rename
+
+    def interrupt(self, target):
+        rename(self, target)
+        if self.name == name == "layout":
+            raise KeyboardInterrupt
+        if self.name == name:
+            rename(target, self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(placing.Path, "rename", interrupt)
+    folder = make_bundle("other", version="2")
+    with pytest.raises(KeyboardInterrupt):
+        write_layout(folder, layout.folder)
+    assert files(layout.folder) == before
+
+
 def test_an_interrupt_leaves_nothing_behind(make_bundle, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -9,6 +9,7 @@ import json
 import random
 import select
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from edgerun_bundles.registry import (
 )
 from edgerun_bundles.registry.reference import tag_of_version
 from support import models
+from support.docker_registry import registry_running
 from support.registry import DROP, Reply, serving
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -128,6 +130,49 @@ def test_other_tools_carry_a_layout_to_a_registry_and_back(registry, connect, la
     assert pull(at(registry.host, "e", "x"), tmp_path / "ours", connect(registry.host)).manifest == layout.manifest
     skopeo("copy", "--src-tls-verify=false", f"docker://{registry.host}/e:x", f"oci:{tmp_path / 'theirs'}:1.0.0")
     assert read_layout(tmp_path / "theirs").manifest == layout.manifest
+
+
+BCRYPT_OF_U_STAR_U = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+"""A published test vector of bcrypt: the hash of ``U*U``."""
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A real registry that speaks TLS and asks for a name and password; its folder holds the certificate."""
+    folder = tmp_path_factory.mktemp("guarded")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=registry -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        [*command.split(), "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True
+    )
+    (folder / "htpasswd").write_text(f"ada:{BCRYPT_OF_U_STAR_U}\n")
+    tls = {"tls": {"certificate": str(folder / "cert.pem"), "key": str(folder / "key.pem")}}
+    auth = {"htpasswd": {"realm": "here", "path": str(folder / "htpasswd")}}
+    with registry_running(folder, tls, auth=auth) as found:
+        yield found.host, folder / "cert.pem"
+
+
+def test_a_real_registry_with_tls_and_a_password(guarded, connect, layout, tmp_path, monkeypatch, waits):
+    host, certificate = guarded
+    monkeypatch.setattr(Reference, "is_loopback", False)
+    with pytest.raises(RegistryError, match="its certificate is not accepted"):
+        push(layout, at(host), connect(host))
+    assert waits == []
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with pytest.raises(RegistryError, match="asks for a name and password"):
+        push(layout, at(host), connect(host))
+    with pytest.raises(RegistryError, match="HTTP 401"):
+        push(layout, at(host), connect(host, Credentials("ada", "U*V")))
+    connection = connect(host, Credentials("ada", "U*U"))
+    push(layout, at(host), connection)
+    assert pull(at(host), tmp_path / "back", connection).manifest == layout.manifest
+
+
+def test_a_proxy_never_sees_what_is_meant_for_this_machine(fake, connect, layout, monkeypatch):
+    with serving() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://{proxy.host}")
+        push(layout, at(fake.host), connect(fake.host, WHO))
+        assert proxy.requests == []
 
 
 class CountingProxy:

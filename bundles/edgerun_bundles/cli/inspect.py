@@ -134,10 +134,10 @@ def diff(before: Path, after: Path, as_json: bool) -> None:
     """
     with opened(before) as old, opened(after) as new:
         document = compare(old, new)
-    click.echo(json_line(document) if as_json else printable_page(document))
+    click.echo(json_line(document) if as_json else _diff_page(document))
 
 
-def printable_page(document: dict[str, Any]) -> str:
+def _diff_page(document: dict[str, Any]) -> str:
     """Return a comparison for people."""
     old, new = document["before"], document["after"]
     if document["same"]:
@@ -188,4 +188,4 @@ def _node_lines(nodes: dict[str, Any]) -> Iterator[str]:
         for arm in {**old, **new}:
             yield f"            {arm}: {share_text(old.get(arm, 0))} -> {share_text(new.get(arm, 0))} of the enrolled"
         more = "" if change["moved"] <= change["least"] + 1e-9 else f"; {share_text(change['least'])} would be enough"
-        yield f"            {share_text(change['moved'])} of all keys move{more}"
+        yield f"            {share_text(change['moved'])} of its keys move{more}"

@@ -14,11 +14,11 @@ from edgerun.errors import BundleError, InputError
 from edgerun_bundles.archive import write_archive
 from edgerun_bundles.cli.build import ARCHIVE_SUFFIX
 from edgerun_bundles.cli.progress import progress_bar
-from edgerun_bundles.layout import Layout, read_layout
 from edgerun_bundles.layout_write import write_layout
 from edgerun_bundles.opening import open_packed
 
 if TYPE_CHECKING:
+    from edgerun_bundles.layout import Layout
     from edgerun_bundles.registry import Reference, Transport
 
 _PLAIN = click.option("--plain-http", is_flag=True, help="Speak HTTP without TLS; to this machine that is so anyway.")
@@ -82,7 +82,7 @@ def _layout_of(bundle: Path, scratch: Path) -> Layout:
     """The layout of a bundle in any form, every byte of it verified."""
     if (bundle / DESCRIPTION).is_file():
         return write_layout(bundle, scratch / "layout")
-    return read_layout(open_packed(bundle, scratch).folder)
+    return open_packed(bundle, scratch)
 
 
 @click.command(

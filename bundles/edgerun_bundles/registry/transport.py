@@ -114,6 +114,7 @@ class Transport:
         self._authorization: str | None = None
         self._sleep = sleep
         self._session = requests.Session()
+        self._session.trust_env = not reference.is_loopback  # a proxy would see what is meant for this machine alone
         self._session.headers.update({"User-Agent": "edgerun", "Accept-Encoding": "identity"})
 
     def __enter__(self) -> Transport:
@@ -202,7 +203,10 @@ class Transport:
                 stream=True, allow_redirects=False,
             )  # fmt: skip
         except requests.RequestException as error:
-            raise RegistryError(f"{_place(url)} cannot be reached: {_reason(error)}") from error
+            is_final = isinstance(error, requests.exceptions.SSLError)
+            raise RegistryError(
+                f"{_place(url)} cannot be reached: {_reason(error)}", 0 if is_final else None
+            ) from error
         except (ValueError, UnicodeError) as error:  # a URL that the registry made up
             raise RegistryError(f"{_place(url)} is no URL: {error}", 0) from error
         return Answer(response)
@@ -293,6 +297,8 @@ def _place(url: str) -> str:
 def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not accepted, or it does not speak TLS"
+    if isinstance(error, ValueError):
+        return "that is no URL of HTTP"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     return "the connection failed"
