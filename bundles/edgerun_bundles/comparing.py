@@ -27,9 +27,9 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
     """Return what differs between two bundles, as JSON holds it.
 
     Fields: ``before`` and ``after`` (name, version, digest, bytes), ``same``, ``models`` (added, removed, changed),
-    ``route``, ``nodes`` (added, removed, changed: for each the fields, and for a split the share of its keys that move and
-    the shares of the arms), ``golden``, ``requires``, ``limits``, ``transfer_bytes`` (what must be sent to where the
-    former bundle is).
+    ``route``, ``nodes`` (added, removed, changed: for each the fields, and for a split the share of its keys that
+    move and the shares of the arms), ``golden``, ``requires``, ``limits``, ``transfer_bytes`` (what must be sent to
+    where the former bundle is).
     """
     (old, old_manifest), (new, new_manifest) = before, after
     missing = new_manifest.blobs.keys() - old_manifest.blobs.keys()
