@@ -94,10 +94,11 @@ def read_small(path: Path, max_bytes: int) -> bytes:
         BundleError: it is no regular file, cannot be read, or is too large.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise BundleError(f"{path} is no regular file")
         with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+            content = file.read(min(status.st_size, max_bytes) + 1)  # to ask for more would take the memory for it
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(content) > max_bytes:

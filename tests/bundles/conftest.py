@@ -12,8 +12,11 @@ from click.testing import CliRunner
 from edgerun import bundle
 from edgerun.cli import main
 from edgerun_bundles.layout_write import write_layout
+from edgerun_bundles.referrers import PROVENANCE_TYPE, Attachment
+from edgerun_bundles.registry import Reference, Transport, push
 from support import models
 from support.docker_registry import Listening, registry_running
+from support.registry import at, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,3 +96,48 @@ def skopeo() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def fake():
+    """A registry that does as told."""
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def waits():
+    """The seconds that a transport would have waited."""
+    return []
+
+
+@pytest.fixture
+def connect(waits):
+    """Connect to a registry, waiting for nothing."""
+    opened = []
+
+    def connect(host, credentials=None):
+        opened.append(Transport(Reference(host, "any"), credentials, sleep=waits.append))
+        return opened[-1]
+
+    yield connect
+    for found in opened:
+        found.__exit__()
+
+
+@pytest.fixture
+def attached(make_bundle, tmp_path):
+    """A layout with provenance."""
+    statement, lock = tmp_path / "statement", tmp_path / "lock"
+    statement.write_text("{}")
+    lock.write_text("numpy==2")
+    provenance = [Attachment(PROVENANCE_TYPE, statement), Attachment("text/plain", lock)]
+    return write_layout(make_bundle("attached"), tmp_path / "attached-layout", provenance)
+
+
+@pytest.fixture
+def stored(fake, connect, layout):
+    """A registry that has a bundle."""
+    push(layout, at(fake.host), connect(fake.host))
+    fake.requests.clear()
+    return fake

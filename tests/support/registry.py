@@ -14,8 +14,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
+from edgerun.errors import BundleError
+from edgerun_bundles.registry import Reference, pull
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+SHA = "sha256:" + "0" * 64
 
 
 class Request(NamedTuple):
@@ -165,3 +174,30 @@ def serving(fake: FakeRegistry | None = None) -> Iterator[FakeRegistry]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def at(host, name="team/toy", tag="1.0.0"):
+    """Where the tests put a bundle."""
+    return Reference(host, name, tag)
+
+
+def fail_once(fake, match, reply):
+    """Answer the first request of a kind in a way of one's own."""
+    failed = []
+
+    def first(request):
+        if match(request) and not failed:
+            failed.append(request)
+            return reply
+        return None
+
+    fake.first = first
+    return failed
+
+
+def refuse(stored, connect, target, match, error=BundleError):
+    """Pull what must be refused, and see that nothing is left behind."""
+    with pytest.raises(error, match=match):
+        pull(at(stored.host), target, connect(stored.host))
+    assert not target.exists()
+    assert not [path for path in target.parent.iterdir() if path.name.startswith(".new-")]

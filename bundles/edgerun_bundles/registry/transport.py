@@ -13,13 +13,14 @@ import random
 import re
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
 from edgerun_bundles.errors import RegistryError
 from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.registry.reference import Reference
+from edgerun_bundles.registry.urls import joined, origin_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +52,7 @@ class Answer:
     def location(self) -> str:
         """Where it leads, as a whole URL; empty if it does not say."""
         where = self.headers.get("Location", "")
-        return _joined(self._response.url, where) if where else ""
+        return joined(self._response.url, where) if where else ""
 
     def __enter__(self) -> Answer:
         return self
@@ -70,11 +71,11 @@ class Answer:
             RegistryError: the connection broke off, or the body is encoded in a way that nobody asked for.
         """
         if self.headers.get("Content-Encoding", "identity") != "identity":
-            raise RegistryError(f"{_place(self._response.url)} sends a compressed body that was not asked for", 200)
+            raise RegistryError(f"{place_of(self._response.url)} sends a compressed body that was not asked for", 200)
         try:
             yield from self._response.iter_content(PIECE_BYTES)
         except requests.RequestException as error:
-            raise RegistryError(f"{_place(self._response.url)}: the connection broke off: {error}") from error
+            raise RegistryError(f"{place_of(self._response.url)}: the connection broke off: {error}") from error
 
     def read(self, max_bytes: int) -> bytes:
         """Return the body.
@@ -86,7 +87,7 @@ class Answer:
         for piece in self.pieces():
             body += piece
             if len(body) > max_bytes:
-                raise RegistryError(f"{_place(self._response.url)} answers more than {max_bytes} bytes", self.status)
+                raise RegistryError(f"{place_of(self._response.url)} answers more than {max_bytes} bytes", self.status)
         return bytes(body)
 
 
@@ -155,10 +156,10 @@ class Transport:
         Raises:
             RegistryError: there is no answer, or the registry asks for what cannot be given.
         """
-        url = _joined(self.origin, url)
+        url = joined(self.origin, url)
         self._refuse_downgrade(url)
         answer = self._send_as(self._authorization, method, url, headers, data)
-        if answer.status == 401 and _origin(url) == _origin(self.origin):
+        if answer.status == 401 and origin_of(url) == origin_of(self.origin):
             challenge = answer.headers.get("WWW-Authenticate", "")
             answer.close()
             self._authorization = self._authorize(challenge)
@@ -180,7 +181,7 @@ class Transport:
             answer = self.request("GET", url, headers=headers)
         if answer.status in REDIRECTS:
             answer.close()
-            raise RegistryError(f"{_place(url)} redirects more than {LIMITS.redirects_max} times", answer.status)
+            raise RegistryError(f"{place_of(url)} redirects more than {LIMITS.redirects_max} times", answer.status)
         return answer
 
     def wait(self, attempt: int, retry_after: str = "") -> None:
@@ -193,7 +194,7 @@ class Transport:
     def _send_as(
         self, authorization: str | None, method: str, url: str, headers: Mapping[str, str] | None, data: bytes
     ) -> Answer:
-        known = {"Authorization": authorization} if authorization and _origin(url) == _origin(self.origin) else {}
+        known = {"Authorization": authorization} if authorization and origin_of(url) == origin_of(self.origin) else {}
         return self._exchange(method, url, {**(headers or {}), **known}, data)
 
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], data: Any) -> Answer:
@@ -205,16 +206,16 @@ class Transport:
         except requests.RequestException as error:
             is_final = isinstance(error, requests.exceptions.SSLError)
             raise RegistryError(
-                f"{_place(url)} cannot be reached: {_reason(error)}", 0 if is_final else None
+                f"{place_of(url)} cannot be reached: {_reason(error)}", 0 if is_final else None
             ) from error
         except (ValueError, UnicodeError) as error:  # a URL that the registry made up
-            raise RegistryError(f"{_place(url)} is no URL: {error}", 0) from error
+            raise RegistryError(f"{place_of(url)} is no URL: {error}", 0) from error
         return Answer(response)
 
     def _refuse_downgrade(self, url: str) -> None:
         scheme = urlsplit(url).scheme
         if scheme not in {"https", urlsplit(self.origin).scheme}:
-            raise RegistryError(f"{self.origin} leads to {_place(url)}, which is not protected by TLS", 0)
+            raise RegistryError(f"{self.origin} leads to {place_of(url)}, which is not protected by TLS", 0)
 
     def _authorize(self, challenge: str) -> str:
         """Return the header that answers a challenge."""
@@ -229,21 +230,21 @@ class Transport:
         return f"Bearer {self._token(fields)}"
 
     def _token(self, fields: Mapping[str, str]) -> str:
-        realm = fields["realm"]
-        is_safe = urlsplit(realm).scheme == "https" or _origin(realm) == _origin(self.origin)
+        realm = joined(self.origin, fields["realm"])
+        is_safe = urlsplit(realm).scheme == "https" or origin_of(realm) == origin_of(self.origin)
         if not is_safe and not Reference(urlsplit(realm).netloc, "").is_loopback:
-            raise RegistryError(f"{self.origin} asks to send secrets in the clear to {_place(realm)}", 401)
+            raise RegistryError(f"{self.origin} asks to send secrets in the clear to {place_of(realm)}", 401)
         query = {name: fields[name] for name in ("service", "scope") if name in fields}
         with self._ask_for_token(realm, query) as answer:
             if answer.status != 200:
-                raise RegistryError(f"{_place(realm)} gives no token: HTTP {answer.status}; log in again", 401)
+                raise RegistryError(f"{place_of(realm)} gives no token: HTTP {answer.status}; log in again", 401)
             body = answer.read(LIMITS.registry_answer_max_bytes)
         with contextlib.suppress(ValueError):
             document = json.loads(body)
             token = document.get("token") or document.get("access_token") if isinstance(document, dict) else None
             if isinstance(token, str) and re.fullmatch(r"[!-~]+", token):
                 return token
-        raise RegistryError(f"{_place(realm)} answers with no token", 401)
+        raise RegistryError(f"{place_of(realm)} answers with no token", 401)
 
     def _ask_for_token(self, realm: str, query: Mapping[str, str]) -> Answer:
         known = self._credentials
@@ -270,28 +271,6 @@ def _basic(credentials: Credentials) -> str:
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Authenticate as told and no further: the library would look into ~/.netrc, for redirect targets too."""
     return request
-
-
-def _joined(base: str, url: str) -> str:
-    try:
-        return urljoin(base, url)
-    except ValueError as error:
-        raise RegistryError(f"{_place(base)} leads to {url[:200]!r}, which is no URL", 0) from error
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    return parts.scheme, parts.hostname, port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _place(url: str) -> str:
-    """A URL for a message: what follows the path may hold a signature that lets anybody in."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _reason(error: requests.RequestException) -> str:
