@@ -33,9 +33,15 @@ SCRATCH = ".new-"
 
 
 def write_folder(
-    target: Path, name: str, version: str, graph: Graph, models: Mapping[str, Path], golden: Iterable[Any]
+    target: Path,
+    name: str,
+    version: str,
+    graph: Graph,
+    models: Mapping[str, Path],
+    golden: Iterable[Any],
+    extra: Mapping[str, Any],
 ) -> None:
-    """Write a bundle whose names and graph are known to be right.
+    """Write a bundle whose names, graph and extra fields are known to be right.
 
     Raises:
         BundleError: an example is wrong, a file is missing or cannot be written, or the folder holds something else.
@@ -61,6 +67,7 @@ def write_folder(
                 "route": graph.route,
                 "nodes": {node: node_to_dict(fields) for node, fields in graph.nodes.items()},
                 "golden": golden_place,
+                **extra,
             }
             _write_json(scratch / "bundle.json", document)
             read(scratch)

@@ -5,38 +5,42 @@
     {"format": 1, "name": "digits", "version": "1.0.0",
      "models": {"champion": "models/champion.onnx"},
      "route": "ab", "nodes": {"ab": {"kind": "random_split", ...}},
-     "golden": "golden.json"}
+     "golden": "golden.json",
+     "requires": {"onnxruntime": "1.24", "arch": ["x86_64", "aarch64"]},
+     "limits": {"latency_s": 0.1}}
 
-``golden.json`` is a list of examples: inputs, the expected outputs of each model, and a tolerance.
+``golden.json`` is a list of examples: inputs, the expected outputs of each model, and a tolerance. ``requires`` and
+``limits`` are those of `edgerun.requirements`; like ``golden`` they may be left out.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core.runtime import Model
+from edgerun._names import NAME, VERSION
 from edgerun._shown import shown
+from edgerun._strict_json import strict_json
 from edgerun.errors import BundleError, GraphError
 from edgerun.golden import Golden, parse_golden
 from edgerun.graph import Graph, check_signatures, parse_graph
 from edgerun.guard import DEFAULT_POLICY, BreakerPolicy
 from edgerun.limits import LIMITS
+from edgerun.requirements import Allowance, Requires, parse_allowance, parse_requires
 from edgerun.session import Session
 from edgerun.signature import Signature
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping, Sequence
 
 FORMAT = 1
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
-_FIELDS = ("format", "name", "version", "models", "route", "nodes", "golden")
+_NEEDED = ("format", "name", "version", "models", "route", "nodes")
+_FIELDS = (*_NEEDED, "golden", "requires", "limits")
 
 
 class Bundle(NamedTuple):
@@ -48,6 +52,8 @@ class Bundle(NamedTuple):
     models: Mapping[str, Path]
     graph: Graph
     golden: tuple[Golden, ...]
+    requires: Requires = Requires()
+    limits: Allowance = Allowance()
 
 
 def read(folder: str | os.PathLike[str]) -> Bundle:
@@ -74,6 +80,8 @@ def write(
     nodes: Mapping[str, Any],
     route: str,
     golden: Sequence[Mapping[str, Any]] | None = None,
+    requires: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle folder, after proving that it serves.
 
@@ -91,20 +99,25 @@ def write(
         route: the node or model where every request starts.
         golden: examples, each a mapping with "inputs", and optionally "outputs" (by model; by default what each
             model answers now) and "tolerance" (1e-5).
+        requires: what a device must have: the fields of `edgerun.requirements.Requires`.
+        limits: what the golden examples may take on a device: those of `edgerun.requirements.Allowance`.
 
     Raises:
-        BundleError: a name, version or example is wrong, a file is missing or cannot be written, or the folder holds
-            something else.
+        BundleError: a name, version, requirement, limit or example is wrong, a file is missing or cannot be written,
+            or the folder holds something else.
         GraphError: the graph is wrong, or its models cannot stand in for each other.
         ModelError: a model cannot be loaded.
     """
     from edgerun._bundle_write import write_folder  # noqa: PLC0415 - devices read bundles and never write them
 
     target, paths = Path(folder), {model: Path(path) for model, path in models.items()}
-    _check_text("name", name, _NAME)
-    _check_text("version", version, _VERSION)
+    _check_text("name", name, NAME)
+    _check_text("version", version, VERSION)
     _check_models({model: str(path) for model, path in paths.items()})
-    write_folder(target, name, version, parse_graph(name, nodes, route, models), paths, golden or ())
+    parse_requires(requires or {}, "the bundle")
+    parse_allowance(limits or {}, "the bundle")
+    extra = {field: dict(value) for field, value in (("requires", requires), ("limits", limits)) if value}
+    write_folder(target, name, version, parse_graph(name, nodes, route, models), paths, golden or (), extra)
     return read(target)
 
 
@@ -144,22 +157,9 @@ def read_json(path: Path) -> Any:
     if len(content) > LIMITS.bundle_json_max_bytes:
         raise BundleError(f"{path} is larger than {LIMITS.bundle_json_max_bytes} bytes")
     try:
-        return json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return strict_json(content)
+    except ValueError as error:
         raise BundleError(f"{path} is not valid JSON: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in table:
-            raise ValueError(f"the name {shown(name)} stands twice in one object")
-        table[name] = value
-    return table
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
@@ -170,11 +170,11 @@ def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
     for field in document:
         if field not in _FIELDS:
             raise BundleError(f"{source}: unknown field {shown(field)}; known: {', '.join(_FIELDS)}")
-    for field in _FIELDS[:-1]:
+    for field in _NEEDED:
         if field not in document:
             raise BundleError(f"{source}: the field {field!r} is missing")
-    name = _check_text("name", document["name"], _NAME, source)
-    version = _check_text("version", document["version"], _VERSION, source)
+    name = _check_text("name", document["name"], NAME, source)
+    version = _check_text("version", document["version"], VERSION, source)
     models = _check_models(document["models"], source)
     if not isinstance(document["nodes"], dict) or not isinstance(document["route"], str):
         raise BundleError(f"{source}: 'nodes' must be an object and 'route' a text")
@@ -184,7 +184,10 @@ def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
         raise GraphError(f"{error} (in {source})") from error
     paths = {model: _inside(folder, source, path) for model, path in models.items()}
     golden = document.get("golden")
-    return Bundle(folder, name, version, paths, graph, () if golden is None else _read_golden(folder, source, golden))
+    examples = () if golden is None else _read_golden(folder, source, golden)
+    requires = parse_requires(document.get("requires", {}), str(source))
+    limits = parse_allowance(document.get("limits", {}), str(source))
+    return Bundle(folder, name, version, paths, graph, examples, requires, limits)
 
 
 def _check_text(field: str, value: Any, pattern: re.Pattern[str], source: Path | None = None) -> str:
@@ -201,7 +204,7 @@ def _check_models(models: Any, source: Path | None = None) -> dict[str, str]:
     if len(models) > LIMITS.models_max:
         raise BundleError(f"{where}{len(models)} models are more than {LIMITS.models_max}")
     for model in models:
-        _check_text("model name", model, _NAME, source)
+        _check_text("model name", model, NAME, source)
     return models
 
 

@@ -38,6 +38,21 @@ class Limits(NamedTuple):
     bundle_json_max_bytes: int = 16 * 2**20
     """Bytes of a bundle's bundle.json or golden.json."""
 
+    manifest_max_bytes: int = 2**20
+    """Bytes of the manifest of a bundle."""
+
+    layers_max: int = 4096
+    """Files of one bundle."""
+
+    layer_max_bytes: int = 2**40
+    """Bytes of one file of a bundle."""
+
+    bundle_max_bytes: int = 2**40
+    """Bytes of all files of a bundle; a device gives what it has room for."""
+
+    path_max_bytes: int = 255
+    """Bytes of a path within a bundle."""
+
     ports_max: int = 256
     """Inputs of one model, and outputs: ``ER_PORTS_MAX`` of the C core."""
 

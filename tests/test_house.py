@@ -18,8 +18,8 @@ from typing import NamedTuple
 import pytest
 
 import edgerun
-import edgerun_bundles.errors
 from edgerun import LIMITS, errors
+from edgerun_bundles import errors as bundles_errors
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -37,7 +37,7 @@ EVERYWHERE = {
 
 OWNERS = {
     ("edgerun", "click"): "edgerun.cli",  # a command is declared with click, and each has a module of its own
-    ("edgerun_bundles", "click"): "edgerun_bundles",  # as above
+    ("edgerun_bundles", "click"): "edgerun_bundles.cli",  # likewise
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 
@@ -364,10 +364,23 @@ def test_the_annotations_of_the_runner_can_be_resolved_by_tools():
 
 # Errors: one root, and none of another library.
 
-LIBRARY = [module for module in modules() if not is_within(module.name, "edgerun.cli")]
-"""Every module but the command's, which ends in the errors of click."""
+COMMANDS = ("edgerun.cli", "edgerun_bundles.cli")
+LIBRARY = [module for module in modules() if not any(is_within(module.name, command) for command in COMMANDS)]
+"""Every module but the commands', which end in the errors of click."""
 
 ERRORS = [found for found in vars(errors).values() if inspect.isclass(found)]
+
+BUNDLES_ERRORS = [
+    found
+    for found in vars(bundles_errors).values()
+    if inspect.isclass(found) and found.__module__ == bundles_errors.__name__
+]
+
+
+@pytest.mark.parametrize("error", BUNDLES_ERRORS, ids=[error.__name__ for error in BUNDLES_ERRORS])
+def test_every_error_of_the_workstation_has_the_one_root_and_says_what_to_do(error):
+    assert issubclass(error, edgerun.EdgerunError)
+    assert len(error.__doc__.split()) > 5
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=[error.__name__ for error in ERRORS])
@@ -407,9 +420,8 @@ RAISED_WITHIN = {
     "FileNotFoundError": "as above",
 }
 """What else is raised than our errors, and why it is right."""
-WORKSTATION_ERRORS = [found for found in vars(edgerun_bundles.errors).values() if inspect.isclass(found)]
-OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "_wrong", "_refused"} | {
-    error.__name__ for error in [*ERRORS, *WORKSTATION_ERRORS]
+OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "reader.error", "_wrong", "_refused"} | {
+    error.__name__ for error in [*ERRORS, *BUNDLES_ERRORS]
 }
 """Our errors, and the functions that return one."""
 

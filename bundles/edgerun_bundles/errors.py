@@ -7,3 +7,15 @@ from edgerun.errors import EdgerunError
 
 class ProvenanceError(EdgerunError):
     """What a model was made from cannot be captured or given back; the message says what, where and why."""
+
+
+class RegistryError(EdgerunError):
+    """A registry cannot be reached, refuses, or does not keep to the protocol. What was stored before stays as it was.
+
+    Attributes:
+        status: the HTTP status of its answer; None where there was none and trying again may help, 0 where it will not.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

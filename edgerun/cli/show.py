@@ -71,15 +71,15 @@ def _page(bundle: Bundle, signature: Signature) -> str:
         *((role, port.name, _type(port)) for role, found in ports.items() for port in found),
         ("golden", str(len(bundle.golden)), "examples"),
     ]
-    return "\n".join([columns(rows), "", "route", *_tree(bundle.graph)])
+    return "\n".join([columns(rows), "", "route", *graph_lines(bundle.graph)])
 
 
 def _type(port: Port) -> str:
     return str(port).removeprefix(f"{port.name}: ")
 
 
-def _tree(graph: Graph) -> Iterator[str]:
-    """One line a name, each under the node that leads to it; a node that was shown before is not unfolded again."""
+def graph_lines(graph: Graph) -> Iterator[str]:
+    """Yield a line a name, each under the node that leads to it; what was shown before is not unfolded again."""
     shown: set[str] = set()
 
     def lines(name: str, label: str, depth: int) -> Iterator[str]:

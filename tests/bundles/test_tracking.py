@@ -23,6 +23,7 @@ from click.testing import CliRunner
 import edgerun_bundles
 from edgerun.cli.group import Commands
 from edgerun.errors import InputError
+from edgerun_bundles.cli.track import check_env_command, provenance_of_file, track_commands
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.provenance import capture, run_folder, run_log
@@ -34,7 +35,6 @@ from edgerun_bundles.provenance.run import Run, current_run
 from edgerun_bundles.provenance.run_history import find_run, repeated, runs, whole_provenance
 from edgerun_bundles.provenance.statement import build_statement, parse_statement
 from edgerun_bundles.provenance.tracking import track
-from edgerun_bundles.provenance.tracking_commands import check_env_command, provenance_of_file, track_commands
 
 
 @pytest.fixture
@@ -774,7 +774,7 @@ def test_show_tells_everything_of_a_run(here):
 def test_check_env_names_every_difference_with_an_exit_code(here, monkeypatch):
     track(metrics={"a": 1})
     whole, _ = whole_provenance(only_run())
-    monkeypatch.setattr("edgerun_bundles.provenance.tracking_commands.describe_environment", lambda: whole.environment)
+    monkeypatch.setattr("edgerun_bundles.cli.track.describe_environment", lambda: whole.environment)
     (here / "s.json").write_bytes(build_statement({"x": "0" * 64}, whole))
     assert invoke("check-env", "s.json") == "no difference\n"
     other = whole.environment._replace(variables={"OMP_NUM_THREADS": "7"}, packages=whole.environment.packages[1:])

@@ -35,7 +35,8 @@ def test_python_can_run_the_package_too(shell):
 
 def test_help_lists_every_command(shell):
     listed = shell("edgerun --help").stdout.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in listed if line.strip()][:5] == ["demo", "log", "predict", "show", "split"]
+    commands = ["bundle", "demo", "log", "predict", "show", "split"]
+    assert [line.split()[0] for line in listed if line.strip()][:6] == commands
 
 
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)

@@ -5,7 +5,6 @@ A capture that fails is a problem that is told, and stops neither the others nor
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 import sysconfig
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edgerun.errors import InputError
 from edgerun_bundles.limits import LIMITS
+from edgerun_bundles.provenance.code import capture_code
 from edgerun_bundles.provenance.data import Data, describe_data
 from edgerun_bundles.provenance.environment import Environment, describe_environment
 from edgerun_bundles.provenance.notebooks import Notebook, describe_notebook, running_notebook
@@ -134,7 +134,7 @@ def _code(capture: CaptureCode, where: Path, root: Path | None, blobs: dict[str,
 
 
 def _capture_code(where: Path) -> Any:
-    return importlib.import_module("edgerun_bundles.provenance.code").capture_code(where)
+    return capture_code(where)
 
 
 def _notebook(path: Path, root: Path | None, blobs: dict[str, bytes]) -> Notebook:

@@ -5,8 +5,6 @@ It is a user of `EdgeRunner` like any other: it takes the public road only, and 
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,16 +15,16 @@ import numpy as np
 from edgerun import LIMITS, EdgeRunner
 from edgerun.cli.output import columns, duration_text, examples, json_line, share_text
 from edgerun_bundles import recipes
+from edgerun_bundles.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edgerun import RunnerStats, ShadowCounts, ShadowStats
 
 RECIPE = "digits"
 CALLS_BETWEEN_WAITS = LIMITS.shadow_queue_max  # so that nothing is dropped
-BAR_UPDATES = 200  # at most: each costs time on a slow terminal
 WAIT_S = 0.2  # at a time, so that Ctrl-C is heard
 
 
@@ -77,7 +75,7 @@ def serve(folder: Path, repeat: int, log: str | None = None) -> Report:
         images, labels, ids = file["image"], file["label"].tolist(), file["image_id"].tolist()
     calls: list[Served] = []
     rows = [*range(len(labels))] * repeat
-    with EdgeRunner.open(folder / "bundle", log=log) as runner, _progress_bar(len(rows)) as advance:
+    with EdgeRunner.open(folder / "bundle", log=log) as runner, progress_bar(len(rows), "serving") as advance:
         for first in range(0, len(rows), CALLS_BETWEEN_WAITS):
             batch = rows[first : first + CALLS_BETWEEN_WAITS]
             calls.extend(_serve_one(runner, images[row : row + 1], ids[row], labels[row], log) for row in batch)
@@ -108,23 +106,6 @@ def _is_behind(shadow: ShadowStats) -> bool:
 
 def _dropped(counts: ShadowCounts) -> int:
     return counts.dropped_full + counts.dropped_bytes + counts.dropped_closed
-
-
-@contextlib.contextmanager
-def _progress_bar(length: int) -> Iterator[Callable[[int], None]]:
-    """Give a function that advances a bar on stderr; where nobody watches there is no bar."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    steps = 1 + length // BAR_UPDATES
-    bar = click.progressbar(length=length, label="serving", width=0, update_min_steps=steps, file=sys.stderr)
-    try:  # the bar's own "with" leaves the cursor hidden where Ctrl-C comes at its start
-        bar.render_progress()
-        yield bar.update
-        bar.finish()
-        bar.render_progress()  # the last steps may have been too few to show
-    finally:
-        bar.render_finish()
 
 
 def _by_arm(calls: Sequence[Served]) -> dict[str, list[Served]]:

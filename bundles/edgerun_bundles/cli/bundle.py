@@ -1,0 +1,30 @@
+"""``edgerun bundle``: the workstation's commands around one bundle."""
+
+from __future__ import annotations
+
+import click
+
+from edgerun.cli.output import examples
+from edgerun_bundles.cli.build import build, init
+from edgerun_bundles.cli.inspect import diff, show, verify
+from edgerun_bundles.cli.track import track_commands
+from edgerun_bundles.cli.transfer import pull, push
+
+
+@click.group(
+    short_help="Build, inspect, compare and publish bundles.",
+    epilog=examples(
+        "edgerun bundle init cards --name cards --model champion=model.onnx",
+        "edgerun bundle build cards -o cards-1.0.0.tar",
+        "edgerun bundle push cards-1.0.0.tar oci://registry.example/team/cards",
+    ),
+)
+def bundle() -> None:
+    """Build, inspect, compare and publish bundles.
+
+    A BUNDLE is a bundle's folder, a .tar that `build` wrote, or an OCI image layout.
+    """
+
+
+for _command in (init, build, show, verify, diff, push, pull, track_commands()):
+    bundle.add_command(_command)
