@@ -18,6 +18,7 @@
 #include "src/model.c"
 #include "src/outputs.c"
 #include "src/pack.c"
+#include "src/pack_column.c"
 #include "src/profile.c"
 #include "src/profile_moments.c"
 #include "src/profile_read.c"

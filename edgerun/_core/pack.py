@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,58 @@ def pack_u64(values: NDArray[np.uint64]) -> tuple[bytes, bytes]:
         )
     )
     return lengths.tobytes(), bits[: used[0]].tobytes()
+
+
+class PackedColumn(NamedTuple):
+    """Integers in the shortest of the codes 0 to 4 of a column.
+
+    Attributes:
+        code: which.
+        base: of the code, as a number of the column's kind.
+        step: of code 4.
+        cost_bits: about what it takes, once compressed.
+        is_repetitive: whether a dictionary might be shorter.
+        lengths: of the integers.
+        bits: of the integers.
+    """
+
+    code: int
+    base: int
+    step: int
+    cost_bits: int
+    is_repetitive: bool
+    lengths: bytes
+    bits: bytes
+
+
+def pack_column(values: NDArray[np.int64] | NDArray[np.uint64]) -> PackedColumn:
+    """Return a contiguous array of at least one integer as a column."""
+    values, n, is_signed = np.ascontiguousarray(values), len(values), values.dtype.kind == "i"
+    room, column = np.empty(17 * n, np.uint8), ffi.new("er_packed_column *")
+    memory = ffi.from_buffer("uint8_t[]", room, require_writable=True)
+    check(
+        lib.er_pack_column(
+            ffi.from_buffer("uint64_t[]", values),
+            n,
+            is_signed,
+            ffi.cast("uint64_t *", memory),
+            memory + 8 * n,
+            memory + 9 * n,
+            column,
+        )
+    )
+    base = int(column.base)
+    if is_signed and base >= 2**63:
+        base -= 2**64
+    return PackedColumn(
+        column.code,
+        base,
+        column.step,
+        column.cost_bits,
+        bool(column.is_repetitive),
+        room[8 * n : 9 * n].tobytes(),
+        room[9 * n : 9 * n + column.bits_len].tobytes(),
+    )
 
 
 def unpack_u64(lengths: bytes, bits: bytes) -> NDArray[np.uint64]:

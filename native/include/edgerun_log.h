@@ -31,6 +31,19 @@ int er_pack_u64(const uint64_t *values, size_t n, uint8_t *lengths, uint8_t *bit
  * last byte are not zero. */
 int er_unpack_u64(const uint8_t *lengths, size_t n, const uint8_t *bits, size_t bits_len, uint64_t *values);
 
+typedef struct er_packed_column {
+    int32_t code;          /* 0 to 4, of FORMAT.md */
+    int32_t is_repetitive; /* whether a dictionary might be shorter: a glance saw few distinct values */
+    uint64_t base;
+    int64_t step;          /* of code 4 */
+    uint64_t cost_bits;    /* about what it takes, its lengths compressed */
+    size_t bits_len;
+} er_packed_column;
+
+/* Write n values, at least one, in the shortest of the codes 0 to 4. scratch has n, lengths n and bits 8 * n entries. */
+int er_pack_column(const uint64_t *values, size_t n, int is_signed, uint64_t *scratch, uint8_t *lengths, uint8_t *bits,
+                   er_packed_column *out);
+
 /* ---- profile: what the calls that one model answered for one arm were like ---- */
 
 #define ER_PROFILE_COLUMNS_MAX 256
