@@ -59,13 +59,13 @@ class PackedColumn(NamedTuple):
 
 
 def pack_column(values: NDArray[np.int64] | NDArray[np.uint64]) -> PackedColumn:
-    """Return a contiguous array of at least one integer as a column."""
-    values, n, is_signed = np.ascontiguousarray(values), len(values), values.dtype.kind == "i"
+    """Return at least one integer as a column."""
+    n, is_signed = len(values), values.dtype.kind == "i"
     room, column = np.empty(17 * n, np.uint8), ffi.new("er_packed_column *")
     memory = ffi.from_buffer("uint8_t[]", room, require_writable=True)
     check(
         lib.er_pack_column(
-            ffi.from_buffer("uint64_t[]", values),
+            ffi.from_buffer("uint64_t[]", np.ascontiguousarray(values)),
             n,
             is_signed,
             ffi.cast("uint64_t *", memory),

@@ -23,7 +23,7 @@ from edgerun.log.writer import LogWriter
 if TYPE_CHECKING:
     from edgerun.log.recorder import Recorder
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 8192
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 30.0
 HOUR_S = 3600.0
 
@@ -133,15 +133,18 @@ class Flusher:
         return profiles if due is None else min(due, profiles)
 
     def _write_out(self, closing: bool) -> None:
-        """Write everything that waits; seal what is due."""
+        """Write what waits now, and no more, so that what comes meanwhile can gather; seal what is due."""
         if self._writer is None:
             self._writer = LogWriter(self._recorder.folder, policy=self._policy, epoch=int(self._recorder.epoch, 16))
+        head = core.head(self._recorder.ring)
         while self._gather(closing):
             unwritten = self._unwritten
             assert unwritten is not None
             self._writer.write(unwritten.batch, unwritten.notes, self._recorder.sources())
             self._unwritten = None
             self._tell(None, unwritten.end)
+            if unwritten.end >= head and not closing:
+                break
         if closing:
             self._writer.close()
         else:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from edgerun.log.plan import Planned
     from edgerun.log.rows import Source
 
-DENSE_ROWS, DENSE_BYTES = 4096, 2**16
-"""A frame of so many rows or bytes is not worth being rewritten."""
+DENSE_ROWS = 2048
+"""Frames of so many rows, on average, are not worth being rewritten."""
 
 
 class Position(NamedTuple):
@@ -36,13 +36,13 @@ class Position(NamedTuple):
         next_row: number of the row to be written next.
         size: bytes of the open segment; 0 where there is none.
         named: the sources that it has named.
-        is_dense: whether its frames are as large as a sealed segment's.
+        frames: how many it has.
     """
 
     next_row: int
     size: int = 0
     named: frozenset[int] = frozenset()
-    is_dense: bool = True
+    frames: int = 0
 
 
 class Retired(NamedTuple):
@@ -99,7 +99,7 @@ class Stream:
             self.at.next_row + planned.rows,
             self.at.size + len(data),
             self.at.named.union(named),
-            self.at.is_dense and (planned.rows >= DENSE_ROWS or len(data) >= DENSE_BYTES),
+            self.at.frames + 1,
         )
 
     def sync(self) -> None:
@@ -151,7 +151,7 @@ class Stream:
         """
         if self.head is None:
             return True
-        if not self.at.is_dense:
+        if self.at.next_row - self.head.first_row < DENSE_ROWS * self.at.frames:
             return False
         self.sync()
         path = self._path()
