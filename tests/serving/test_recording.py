@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from msgpack import packb
 from edgerun import LIMITS, BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, log
 from edgerun.log import Capture, LogPolicy
 from edgerun.log.profile_values import from_value
+from edgerun.testing import SimulatedDisk
 from support import models
 from support.serve import CHALLENGED, WATCHED, wait_until, write_bundle
 
@@ -308,6 +310,43 @@ def test_a_folder_that_cannot_be_made_never_keeps_a_runner_from_serving(serve, t
     assert runner.stats().log.problem is None
     runner.close()
     assert log.read(tmp_path / "file" / "log").calls["id"].tolist() == [prediction.id]
+
+
+def full(disk):
+    disk.capacity = 0
+
+
+def read_only(disk):
+    disk.is_read_only = True
+
+
+def failing(disk):
+    disk.fail("sync", errno.EIO, times=10**9)
+
+
+@pytest.mark.parametrize("trouble", [full, read_only, failing])
+def test_a_disk_in_trouble_never_keeps_a_runner_from_serving_and_nothing_is_lost(serve, tmp_path, monkeypatch, trouble):
+    disk = SimulatedDisk()
+    monkeypatch.setattr("edgerun.log.writer.RealDisk", lambda: disk)
+    runner = serve(models.steady(2), log=tmp_path / "log")
+    ids = [runner.predict(X).id for _ in range(5)]
+    assert runner.flush(TIMEOUT_S)
+    trouble(disk)
+    ids += [runner.predict(X).id for _ in range(5)]
+    runner.label(ids[0], 1)
+    assert not runner.flush(TIMEOUT_S)
+    assert "the log cannot be written" in runner.stats().log.problem
+    disk.heal()
+    wait_until(lambda: runner.flush(TIMEOUT_S))
+    ids += [runner.predict(X).id for _ in range(5)]
+    runner.close()
+    (tmp_path / "copy").mkdir()
+    for name, data in disk.contents(str(tmp_path / "log")).items():
+        (tmp_path / "copy" / name).write_bytes(data)
+    kept = log.read(tmp_path / "copy")
+    assert kept.calls["id"].tolist() == ids
+    assert kept.labels["id"].tolist() == ids[:1]
+    assert "disk_error" in kept.lifecycle["event"].tolist()
 
 
 def test_what_found_no_room_in_the_ring_is_counted_and_the_count_is_logged(serve, tmp_path):
