@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import edgerun.log
 from edgerun.cli import main
 from edgerun.graph import parse_graph
 from edgerun.log import Capture, LogPolicy
@@ -64,7 +65,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bundles").symlink_to(ROOT / "bundles")
     names: dict = {}
-    serve, build = blocks("README.md", "python")
+    serve, build, keep = blocks("README.md", "python")
     exec(serve, names)
     prediction = names["prediction"]
     said = dict(re.findall(r"^prediction(\S+)  # .*: (.+)$", serve, re.MULTILINE))
@@ -76,6 +77,9 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     }
     exec(build, names)
     assert (tmp_path / "my-cards" / "bundle.json").exists()
+    exec(keep, names)
+    kept = edgerun.log.read(tmp_path / "digits-log")
+    assert kept.labels["id"].tolist() == kept.calls["id"].tolist() == [names["prediction"].id]
 
 
 def test_the_graph_of_the_documentation_is_that_of_the_cards():
