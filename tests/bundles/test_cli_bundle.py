@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import onnx as onnx_library
@@ -24,7 +25,7 @@ from support.registry import Reply, serving
 
 EDGERUN = Path(sys.executable).with_name("edgerun")
 TIMEOUT_S = 120
-COMMANDS = ("init", "build", "show", "verify", "diff", "push", "pull")
+COMMANDS = ("init", "build", "show", "verify", "diff", "push", "pull", "track")
 
 
 @pytest.fixture
@@ -468,6 +469,7 @@ def test_ctrl_c_ends_a_push_in_one_line_and_leaves_nothing(make_bundle, tmp_path
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "TMPDIR": str(scratch)},
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a background job ignores it
         )
         fake.first = lambda request: process.send_signal(signal.SIGINT) if request.method == "POST" else None
         stdout, stderr = process.communicate(timeout=TIMEOUT_S)

@@ -17,7 +17,7 @@ from support.repositories import commit_all, files, git, new_repository, text, w
 @pytest.mark.parametrize("limit", Limits._fields)
 def test_every_limit_is_tested(limit):
     tests = [path.read_text("utf-8") for path in Path(__file__).parents[1].rglob("test_*.py")]
-    assert sum(len(re.findall(rf"\b{limit}\b", source)) for source in tests) > 1
+    assert any(re.search(rf"\b{limit}\b", source) for source in tests)
 
 
 def left_out(snapshot):

@@ -21,6 +21,7 @@ from edgerun_bundles.registry import (
     pull,
     pull_with_provenance,
     push,
+    transfer,
     transport,
 )
 from support.registry import MANIFEST_TYPE, Reply, at, fail_once, refuse, serving
@@ -157,3 +158,14 @@ def test_a_referrer_of_another_bundle_is_left_alone(fake, connect, attached, mak
         else None
     )
     assert pull_with_provenance(at(fake.host, tag="2"), tmp_path / "back", connect(fake.host)).referrers == ()
+
+
+def test_a_bundle_has_at_most_referrers_max_provenance_artifacts(fake, connect, attached, tmp_path, monkeypatch):
+    push(attached, at(fake.host, tag="1"), connect(fake.host))
+    count = len(attached.referrers)
+    monkeypatch.setattr(transfer, "LIMITS", LIMITS._replace(referrers_max=count))
+    found = pull_with_provenance(at(fake.host, tag="1"), tmp_path / "back", connect(fake.host))
+    assert len(found.referrers) == count
+    monkeypatch.setattr(transfer, "LIMITS", LIMITS._replace(referrers_max=count - 1))
+    with pytest.raises(RegistryError, match=f"more than {count - 1} artifacts"):
+        pull_with_provenance(at(fake.host, tag="1"), tmp_path / "more", connect(fake.host))

@@ -1,7 +1,4 @@
-"""``edgerun bundle track`` and ``edgerun bundle check-env``: what was run, and whether this machine is like that one.
-
-The group that these commands belong to is another module's; it adds what the functions here return.
-"""
+"""``edgerun bundle track`` and ``edgerun bundle check-env``: what was run, and whether this machine is like that one."""
 
 from __future__ import annotations
 
@@ -34,7 +31,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of 
 
 def track_commands() -> click.Group:
     """Return the group ``track``, to be added to another."""
-    group = click.Group("track", help="Look at the training runs that were tracked here.")
+    group = click.Group(
+        "track",
+        help="Look at the training runs that were tracked here.",
+        epilog=examples("edgerun bundle track list", "edgerun bundle track show latest --json"),
+    )
     group.add_command(_list)
     group.add_command(_show)
     return group
