@@ -1,4 +1,4 @@
-"""``edgerun bundle track`` and ``edgerun bundle check-env``: what was run here, and whether this machine is the same."""
+"""``edgerun bundle track`` and ``edgerun bundle check-env``: what was run, and whether this machine is the same."""
 
 from __future__ import annotations
 
