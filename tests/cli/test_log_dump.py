@@ -95,7 +95,7 @@ def test_on_a_terminal_dump_prints_a_table(terminal, log):
     assert len(lines) == IMAGES + 11
     called = next(line for line in lines if "  call  " in line)
     assert re.search(r"Z  call       [0-9a-f]{16}-\d+ +(champion/control|challenger/challenger) ", called)
-    assert re.search(r"\d us +label.value=\d  probabilities.class=\d  probabilities.confidence=[\d.]+", called)
+    assert re.search(r"\d (us|ms|s) +label.value=\d  probabilities.class=\d  probabilities.confidence=[\d.]+", called)
     assert any(re.search(r"  label  .*value=3", line) for line in lines)
 
 
