@@ -164,9 +164,10 @@ int er_pack_column(const uint64_t *values, size_t n, int is_signed, uint64_t *sc
         uint64_t rest = middle_of(scratch, n, 1);
         ways[4].base = least + rest;
         ways[4].step = step;
-        /* A base is written as a number of the column's own kind, so it must be one. */
-        n_ways += (int64_t)rest >= 0 ? !is_below(ways[4].base, least, is_signed)
-                                     : is_below(ways[4].base, least, is_signed);
+        /* A base is written as a number of the column's own kind, so it must not have gone round. */
+        if (is_below(ways[4].base, least, is_signed) == ((int64_t)rest < 0)) {
+            n_ways++;
+        }
     }
     *out = (er_packed_column){.cost_bits = UINT64_MAX};
     for (size_t i = 0; i < n_ways; i++) {
