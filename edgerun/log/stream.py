@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from edgerun.log.rows import Source
 
 DENSE_ROWS = 2048
-"""Frames of so many rows, on average, are not worth being rewritten."""
+"""Frames of so many rows, on average, are not worth being rewritten where there are many rows."""
+MANY_ROWS = 65536
+"""Up to so many, a segment is rewritten all the same: in a tenth of a second, its frames become one or few."""
 
 
 class Position(NamedTuple):
@@ -151,7 +153,7 @@ class Stream:
         """
         if self.head is None:
             return True
-        if self.at.next_row - self.head.first_row < DENSE_ROWS * self.at.frames:
+        if self.at.next_row - self.head.first_row < max(DENSE_ROWS * self.at.frames, MANY_ROWS):
             return False
         self.sync()
         path = self._path()

@@ -10,6 +10,7 @@ import pytest
 from edgerun.log.policy import LogPolicy
 from edgerun.log.rows import FLAG_KEYED, Batch, Kind, Note, OutputShape
 from edgerun.log.segment import identify, scan
+from edgerun.log.stream import MANY_ROWS
 from edgerun.log.writer import LogWriter
 from edgerun.testing import SimulatedDisk
 from support.logs import SOURCES, Row, Ticks, batch_of, call, read_files
@@ -64,8 +65,8 @@ def test_small_frames_become_frames_of_16384_rows():
 
 def test_a_segment_of_large_frames_is_renamed_as_it_is():
     disk = SimulatedDisk()
-    writer = opened(disk)
-    for first in range(0, 12_288, 4096):
+    writer = opened(disk, segment_bytes=2**30, budget_bytes=2**34)
+    for first in range(0, MANY_ROWS, 4096):
         writer.write(many(4096, first), [], SOURCES)
     (before,) = disk.contents(FOLDER).values()
     disk.history.clear()
