@@ -11,6 +11,8 @@ from edgerun.errors import (
     LogError,
     ModelError,
     SplitError,
+    StoreError,
+    UpdateError,
 )
 from edgerun.guard import BreakerPolicy
 from edgerun.limits import LIMITS, Limits
@@ -47,4 +49,6 @@ __all__ = [
     "ShadowStats",
     "Split",
     "SplitError",
+    "StoreError",
+    "UpdateError",
 ]

@@ -42,3 +42,11 @@ class CoreError(EdgerunError):
 
 class LogError(EdgerunError):
     """A log cannot be written or read: the folder, the disk, or what is in a file."""
+
+
+class StoreError(EdgerunError):
+    """A device's store cannot be read or written, or does not hold what is asked of it."""
+
+
+class UpdateError(EdgerunError):
+    """A repository cannot be reached, or what it says is not to be trusted. What is active goes on serving."""

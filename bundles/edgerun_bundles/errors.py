@@ -19,3 +19,11 @@ class RegistryError(EdgerunError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class RepositoryError(EdgerunError):
+    """A repository cannot be read, written or trusted; what was published before stays as it was."""
+
+
+class PublishedMeanwhileError(RepositoryError):
+    """Somebody else has published since the repository was read. Nothing of theirs is lost; do it again."""
