@@ -53,6 +53,12 @@ class Limits(NamedTuple):
     path_max_bytes: int = 255
     """Bytes of a path within a bundle."""
 
+    channel_max_bytes: int = 65536
+    """Bytes of a channel document."""
+
+    channel_releases_max: int = 64
+    """Releases of a channel document."""
+
     ports_max: int = 256
     """Inputs of one model, and outputs: ``ER_PORTS_MAX`` of the C core."""
 
