@@ -59,6 +59,27 @@ class Limits(NamedTuple):
     channel_releases_max: int = 64
     """Releases of a channel document."""
 
+    metadata_max_bytes: int = 4 * 2**20
+    """Bytes of one file of TUF metadata: 30,000 versions of a bundle."""
+
+    timestamp_max_bytes: int = 16384
+    """Bytes of TUF's timestamp, which a device fetches each time it looks."""
+
+    metadata_version_max: int = 2**32 - 1
+    """The version of a file of TUF metadata."""
+
+    root_rotations_max: int = 256
+    """Roots that a device that was away follows in one go; the next time it goes on from there."""
+
+    fetch_attempts_max: int = 4
+    """Times that one blob is asked for in one update; each goes on where the one before broke off."""
+
+    stick_files_max: int = 65536
+    """Files of a repository in a tar."""
+
+    stick_pax_max_bytes: int = 4096
+    """Bytes of one extended header of such a tar."""
+
     ports_max: int = 256
     """Inputs of one model, and outputs: ``ER_PORTS_MAX`` of the C core."""
 
