@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from edgerun._shown import shown
 from edgerun.artifact import MANIFEST_TYPE, Descriptor, check_digest, hex_of, parse_manifest
@@ -347,6 +347,16 @@ class Store:
         self._holdings.apply(lambda state: seen(state, seen_s))
 
     # Upkeep.
+
+    def tell(self, event: str, **details: Any) -> None:
+        """Write down something that happened, beside the store's own events; a log that fails stops nothing.
+
+        Args:
+            event: its name, such as ``update_failed``.
+            details: what belongs to it.
+        """
+        with self._holdings.telling():
+            self._holdings.say(event, **details)
 
     def verify(self) -> Verification:
         """Read and hash every byte of the bundles that are kept, and of the metadata.

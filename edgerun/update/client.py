@@ -6,15 +6,15 @@ Whatever goes wrong on the way leaves the store as it was, and what is active go
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun.artifact import Descriptor, digest_of
-from edgerun.errors import StoreError, UpdateError
+from edgerun.errors import EdgerunError, StoreError, UpdateError
 from edgerun.limits import LIMITS
 from edgerun.requirements import this_machine
 from edgerun.store.activating import Rehearse, rehearse_apart
@@ -35,7 +35,7 @@ from edgerun.update.source import open_source
 from edgerun.update.trust import Known, Trust, is_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from edgerun.requirements import Machine
     from edgerun.store import Store, Subscription
@@ -47,6 +47,10 @@ DOCUMENT = "channel.json"
 
 SEEN_EVERY_S = 6 * 3600
 """How often the store is told that metadata is still fresh, where nothing else has changed: each time costs a write."""
+
+
+ERROR_MAX_LENGTH = 1000
+"""Characters of an error that the log keeps."""
 
 
 class Update(NamedTuple):
@@ -104,17 +108,28 @@ def update(
     subscription = store.subscription()
     if subscription is None:
         raise StoreError(f"{store.path} follows no repository; run: edgerun device join")
-    opened = open_source(subscription.repository, ca_file) if source is None else source
     try:
-        with tempfile.TemporaryDirectory(prefix="edgerun-update-", ignore_cleanup_errors=True) as scratch:
+        opened = open_source(subscription.repository, ca_file) if source is None else source
+        with contextlib.ExitStack() as stack:
+            if source is None:
+                stack.callback(opened.close)
+            scratch = stack.enter_context(_scratch_folder())
             look = _Look(store, subscription, opened, scratch, time.time() if now_s is None else now_s)
             choice = look.choose(machine or this_machine())
             return choice if isinstance(choice, Update) else look.take(choice, rehearse, progress)
+    except EdgerunError as error:
+        store.tell("update_failed", repository=subscription.repository, error=str(error)[:ERROR_MAX_LENGTH])
+        raise
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[str]:
+    """A folder for metadata that nobody trusts yet."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgerun-update-", ignore_cleanup_errors=True) as folder:
+            yield folder
     except OSError as error:
-        raise UpdateError(f"no room to look at {opened.where}: {error.strerror or error}") from error
-    finally:
-        if source is None:
-            opened.close()
+        raise UpdateError(f"there is no room for a scratch folder: {error.strerror or error}; make some") from error
 
 
 class _Look:
@@ -227,7 +242,7 @@ def _files(folder: str | None) -> dict[str, bytes]:
     """The files of a folder of trusted metadata; none where it cannot be read, so that it counts as damaged."""
     if folder is None:
         return {}
-    with suppress(OSError):
+    with contextlib.suppress(OSError):
         return {name: _read(os.path.join(folder, name)) for name in os.listdir(folder)}
     return {}
 

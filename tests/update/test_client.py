@@ -347,7 +347,7 @@ def test_a_full_disk_is_found_before_the_download(repository, device, monkeypatc
 
 def test_a_full_disk_for_the_scratch_folder_is_an_error_of_ours(device, monkeypatch, tmp_path):
     monkeypatch.setattr(client.tempfile, "tempdir", str(tmp_path / "missing"))
-    with device.unmoved("no room to look"):
+    with device.unmoved("no room for a scratch folder"):
         device.look()
 
 
