@@ -218,8 +218,7 @@ class _Look:
     def _why_none(self, channel: Channel, machine: Machine) -> str:
         for release in channel.releases:
             told = refusals(channel, release, self._store.device, self._follows.groups, machine)
-            if told:
-                return f"{channel.bundle}@{release.version}: {'; '.join(told)}"
+            return f"{channel.bundle}@{release.version}: {'; '.join(told) or 'it was found bad here before'}"
         return f"the channel {channel.channel} has no release of {channel.bundle}"
 
     def _publish(self, document: bytes) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, TargetFile, Targets
 from tuf.ngclient import Updater
 
 from edgerun.artifact import Layer, config_of, digest_of, manifest_of, media_type_of
@@ -221,6 +221,7 @@ def test_indefinite_freeze_ends_when_the_metadata_expires_and_the_device_says_so
         device.look(now_s=time.time() + 31 * DAY_S)
     assert device.store.state().current == current
     assert device.store.current().version == "1.0.0"
+    assert device.look().what == "current", "a clock that once stood in the future harms nothing"
 
 
 @pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets", PUBLISHER, OWNER])
@@ -435,6 +436,17 @@ def test_wrong_software_installation_of_another_version_under_a_versions_name(re
         device.look()
 
 
+def test_wrong_software_installation_where_only_another_hash_was_signed(repository, device):
+    digest = repository.add_bundle(small_bundle(version="1.1.0"), "1.1.0")
+    path = f"bundles/{NAME}/1.1.0"
+    manifest = repository.blob(digest).read_bytes()
+    repository.roles[PUBLISHER].targets[path] = TargetFile.from_data(path, manifest, ["sha512"])
+    repository.set_channel("1.1.0")
+    repository.publish(PUBLISHER, OWNER)
+    with device.unmoved("has no SHA-256"):
+        device.look()
+
+
 def test_wrong_software_installation_of_what_is_no_bundle(repository, device):
     repository.add_manifest(b'{"schemaVersion":2}', "1.1.0")
     repository.set_channel("1.1.0")
@@ -572,6 +584,7 @@ def test_a_version_is_never_given_other_bytes_to_a_device_that_found_it_bad(repo
     assert device.store.state().why_bad(bad)
     found = device.look()
     assert (found.what, found.version) == ("none", None)
+    assert found.why == "cards@1.1.0: it was found bad here before"
 
 
 # One role for each path.

@@ -191,13 +191,18 @@ def test_an_idle_look_is_two_requests_and_two_kilobytes(device, served):
 
 
 def test_other_weights_of_a_large_bundle_cost_little(tmp_path, repository, served):
-    """The model of 50 MB is there already; what is fetched is bundle.json, the manifest, and what signs them."""
-    model = np.random.default_rng(7).bytes(50 * 10**6)
+    """The models of 50 MB are there already; what is fetched is bundle.json, the manifest, and what signs them."""
+    model = np.random.default_rng(7).bytes(25 * 10**6)
 
-    def files(version, weight):
-        found = small_bundle(version=version)
-        description = found["bundle.json"].replace(b'"nodes": {}', b'"nodes": {}, "limits": {"latency_s": %d}' % weight)
-        return {**found, "bundle.json": description, "models/only.onnx": model}
+    def files(version, challenger):
+        weights = {"champion": 100 - challenger, "challenger": challenger}
+        found = small_bundle(
+            version=version,
+            models={"champion": "models/only.onnx", "challenger": "models/challenger.onnx"},
+            route="ab",
+            nodes={"ab": {"kind": "random_split", "weights": weights, "split_key": "session_id"}},
+        )
+        return {**found, "models/only.onnx": model, "models/challenger.onnx": model[::-1]}
 
     repository.add_bundle(files("1.0.0", 10), "1.0.0")
     repository.set_channel("1.0.0")
