@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edgerun.cli.device.update import progress_bar
 from edgerun.store import Store
 from support.tuf_repository import OWNER, TufRepository
 from support.wire import listening
@@ -99,6 +101,22 @@ def test_the_whole_way_of_a_device(ran, joined, repository):
     ]
     assert ran("update").startswith("none: ")
     assert ran("verify").endswith(" bytes: whole\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_fetch_is_a_bar_where_somebody_watches_and_silent_where_nobody_does(monkeypatch):
+    with progress_bar() as show:
+        assert show is None
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_bar() as show:
+        assert sys.stderr.getvalue() == "", "nothing is missing yet"
+        show(50, 100)
+        show(100, 100)
+    assert "100%" in sys.stderr.getvalue()
 
 
 def test_a_store_in_which_nothing_has_happened(ran):

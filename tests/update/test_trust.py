@@ -68,20 +68,14 @@ class Replaced(Folder):
         return iter([self._content]) if path == self._name else super().open(path, offset)
 
 
+NAMES = ("signed", "signatures", "_type", "version", "meta", "keys", "roles", "expires", "spec_version", "delegations")
+
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["signed", "signatures", "_type", "version", "meta", "keys", "roles", "expires", "spec_version"]
-            ),
-            inner,
-            max_size=5,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
     max_leaves=12,
 )
+"""Plain data that has names of metadata here and there."""
 
 
 @given(st.sampled_from(["timestamp.json", "2.snapshot.json", "1.targets.json", "2.root.json"]), documents | st.binary())

@@ -36,13 +36,13 @@ def update(ca_file: str | None, folder: str, as_json: bool) -> None:
     from edgerun.update.client import update as look  # noqa: PLC0415 - it loads cryptography
 
     store = asked.opened(folder)
-    with _bar() as progress:
+    with progress_bar() as progress:
         found = look(store, ca_file=ca_file, progress=progress)
     click.echo(json_line(found._asdict()) if as_json else printable(f"{found.what}: {found.why}"))
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
     """Give what is told of a fetch, and shows it as a bar on stderr; where nobody watches there is none."""
     if not sys.stderr.isatty():
         yield None
