@@ -163,8 +163,6 @@ def _pieces(response: requests.Response, watch: _Watch, url: str, skip: int) -> 
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise UpdateError(f"{url} broke off: {_reason(error, watch)}") from error
     finally:
-        if response.raw.length_remaining == 0:  # whoever reads knows the size, and asks for no end
-            _leave(response)
         watch.stop()
         response.close()
     if watch.is_slow:
