@@ -212,6 +212,28 @@ def test_where_a_process_dies_another_goes_on_and_the_power_may_fail_then(script
         number += 1
 
 
+def test_a_bundle_is_whole_once_it_is_activated_whoever_of_its_fetchers_died():
+    number, is_done = 0, False
+    while not is_done:
+        disk = DyingDisk()
+        store = new_store(disk)
+        disk.operations_left = number
+        try:
+            fetch(store, ONE)
+            is_done = True
+        except Died:
+            pass
+        disk.operations_left = 10**9
+        disk.kill()
+        give(Store(FOLDER, disk=disk, say=unheard), ONE)
+        for variant in range(8):
+            cut = disk.after_power_cut(len(disk.history), Random(variant))
+            store = Store(FOLDER, disk=cut, say=unheard)
+            assert store.candidate().digest == ONE.digest
+            assert_whole(store)
+        number += 1
+
+
 def test_a_full_disk_does_not_keep_a_candidate_from_being_rejected_or_confirmed():
     for settle in (confirm, reject):
         disk = SimulatedDisk()
