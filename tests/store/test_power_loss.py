@@ -1,10 +1,9 @@
-"""Power fails after any change of the disk, or a process dies at any operation: what is current is whole, floors stay."""
+"""Power fails after any change of the disk, or a process dies at any operation: what is current is whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -23,6 +22,9 @@ from support.stores import (
     toy,
     unheard,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ONE, TWO, THREE = toy("1"), toy("2", model_bytes=1500), toy("3")
 NEXT = toy("next")
