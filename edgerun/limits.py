@@ -104,5 +104,29 @@ class Limits(NamedTuple):
     log_column_depth_max: int = 4
     """How deep a column of a log's frame may choose from columns that choose."""
 
+    store_bad_max: int = 16
+    """Bundles that a store remembers as bad; the oldest are forgotten."""
+
+    store_history_max: int = 32
+    """Happenings that a store remembers; the oldest are forgotten."""
+
+    store_floors_max: int = 16
+    """TUF roles whose versions a store remembers."""
+
+    store_role_max_bytes: int = 128
+    """UTF-8 bytes of the name of a TUF role."""
+
+    store_why_max_bytes: int = 64
+    """UTF-8 bytes of the reason that a store remembers of a bad bundle; what is longer is cut."""
+
+    store_metadata_files_max: int = 64
+    """Files of a store's metadata."""
+
+    store_metadata_max_bytes: int = 16 * 2**20
+    """Bytes of one file of a store's metadata."""
+
+    store_document_max_bytes: int = 2**16
+    """Bytes of a store's device.json or subscription.json."""
+
 
 LIMITS = Limits()
