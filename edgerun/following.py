@@ -139,15 +139,19 @@ class Follower:
                 if ready is None:
                     raise
                 self._tell(str(error))
+                self._serving = ready
                 return ready
             if self._start is None:
                 raise StoreError(f"{self.options.path}: no bundle has been activated; fetch one and activate it")
             if ready is not None and _is_opened(self._start, ready):
+                self._serving = ready
                 return ready
             try:
-                return self._opened(self._start)
+                self._serving = self._opened(self._start)
             except _UNFIT as error:
                 self._reject_unfit(self._start, error)
+            else:
+                return self._serving
 
     def _opened(self, start: Start) -> Serving:
         """Open a bundle beside whatever else is served; if that cannot be done, its start is over."""
@@ -170,23 +174,20 @@ class Follower:
 
     def begin(
         self,
-        serving: Serving,
         tenure: Tenure,
         swap: WeakMethod[Callable[[Serving], bool]],
         calls: WeakMethod[Callable[[], int]],
     ) -> None:
-        """Follow the store until the tenure ends.
+        """Follow the store, now that what open() gave is served, until the tenure ends.
 
         Args:
-            serving: what open() gave.
             tenure: what ends with the runner.
             swap: serves another bundle; False where the runner is closed.
             calls: returns how many calls there were.
         """
         self._tenure, self._swap, self._calls = tenure, swap, calls
-        self._serving = serving
         if self._start is not None:
-            self._served = Served(serving, self._start, self.options.health, self._count())
+            self._served = Served(self._serving, self._start, self.options.health, self._count())
         tenure.stop_following = self.stop
         self._thread.start()
 

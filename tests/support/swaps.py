@@ -1,4 +1,4 @@
-"""Bundles whose answers tell their version, and runners that go from one to the next as one that follows a store does."""
+"""Bundles whose answers tell their version, and runners that go from one to the next, as those on a store do."""
 
 from __future__ import annotations
 
