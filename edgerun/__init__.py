@@ -15,6 +15,7 @@ from edgerun.errors import (
     UpdateError,
 )
 from edgerun.guard import BreakerPolicy
+from edgerun.health import HealthPolicy
 from edgerun.limits import LIMITS, Limits
 from edgerun.prediction import BatchPrediction, Prediction
 from edgerun.runner import EdgeRunner
@@ -35,6 +36,7 @@ __all__ = [
     "EdgerunError",
     "Explanation",
     "GraphError",
+    "HealthPolicy",
     "InputError",
     "Limits",
     "LogError",

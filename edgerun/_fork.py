@@ -9,13 +9,20 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHADOW_THREAD = "edgerun-shadow"
 """The name of shadow threads. They run models of their own, which no call uses."""
 
 LOG_THREAD = "edgerun-log"
 """The name of threads that write the log. They run no model."""
+
+FOLLOW_THREAD = "edgerun-follow"
+"""The name of threads that follow a store. They run models only within inside_models()."""
 
 
 class Forked(Protocol):
@@ -27,6 +34,8 @@ class Forked(Protocol):
 
 _objects: weakref.WeakSet[Forked] = weakref.WeakSet()
 _alone = True
+_inside: set[int] = set()
+"""Threads within inside_models(). A child reads it as it stood at the very moment of the fork."""
 
 
 def follow_forks(forked: Forked) -> None:
@@ -34,15 +43,28 @@ def follow_forks(forked: Forked) -> None:
     _objects.add(forked)
 
 
+@contextmanager
+def inside_models() -> Iterator[None]:
+    """Say that this thread of edgerun's own, which otherwise runs no model, loads and runs some now."""
+    me = threading.get_ident()
+    _inside.add(me)
+    try:
+        yield
+    finally:
+        _inside.discard(me)
+
+
 def _before_fork() -> None:
     global _alone  # noqa: PLW0603 - what the parent sees before the fork is told to the child after it
     others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
-    _alone = all(thread.name in {SHADOW_THREAD, LOG_THREAD} for thread in others)
+    _alone = all(thread.name in {SHADOW_THREAD, LOG_THREAD, FOLLOW_THREAD} for thread in others)
 
 
 def _after_fork_in_child() -> None:
+    alone = _alone and not _inside - {threading.get_ident()}
+    _inside.clear()
     for forked in list(_objects):
-        forked.after_fork(alone=_alone)
+        forked.after_fork(alone=alone)
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

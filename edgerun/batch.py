@@ -59,6 +59,21 @@ def read_column(name: str, given: Any, count: int) -> list[Any]:
     return entries
 
 
+def predict_batch(
+    serving: Serving, inputs: Any, keys: Any, metas: Any, cast: str | None, epoch: str, sequences: Iterable[int]
+) -> BatchPrediction:
+    """Answer a batch, each row of which takes one of the sequence numbers.
+
+    Raises:
+        InputError: an input is wrong, the model takes no batch, or the numbers of rows, keys and metas differ.
+        ModelError: a row got no answer.
+    """
+    feeds, count = read_batch(serving.signature, inputs, cast)
+    columns = read_column("keys", keys, count), read_column("metas", metas, count)
+    numbered = zip(*columns, sequences, strict=False)
+    return predict_rows(serving, feeds, [Call(key, meta, epoch, sequence) for key, meta, sequence in numbered])
+
+
 def predict_rows(serving: Serving, feeds: tuple[Array, ...], calls: Sequence[Call]) -> BatchPrediction:
     """Answer every row of a batch, record them, and offer them to those who watch.
 
@@ -70,7 +85,7 @@ def predict_rows(serving: Serving, feeds: tuple[Array, ...], calls: Sequence[Cal
         routes = [serving.decide(call.key, call.meta, call.epoch, call.sequence) for call in calls]
         rows = answer_batch(serving, feeds, routes, calls)
     except EdgerunError as error:
-        serving.recording.error(None, calls[0].sequence, error)
+        serving.recording.error(None, calls[0].sequence, error, calls=len(calls))
         raise
     serving.recording.rows(routes, calls, rows)
     outputs = join_rows(serving.signature, rows)

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from edgerun._core.runtime import Array, Lane
 from edgerun._shown import shown
@@ -52,12 +53,13 @@ class Deadline(NamedTuple):
 class Workers:
     """The threads that run models for calls with a deadline.
 
-    Each model has its own few, so that runs of one model that cannot be stopped never keep another model waiting.
+    Each model has its own few, so that runs of one model that cannot be stopped never keep another model waiting. They
+    end with the model.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools: WeakKeyDictionary[Session, ThreadPoolExecutor] = WeakKeyDictionary()
         self._calls = 0
         self._closed = False
 
@@ -82,17 +84,18 @@ class Workers:
     def submit(self, session: Session, waiting: list[Lane], *, check: bool) -> Future[Outcome]:
         """Run the lane that waits in a list on a thread of the session's; within call() only."""
         with self._changed:
-            if session.name not in self._pools:
+            pool = self._pools.get(session)
+            if pool is None:
                 name = f"edgerun-run-{session.name}"
-                self._pools[session.name] = ThreadPoolExecutor(LIMITS.workers_max, thread_name_prefix=name)
-            return self._pools[session.name].submit(lambda: session.run_lane(waiting.pop(), check=check))
+                pool = self._pools[session] = ThreadPoolExecutor(LIMITS.workers_max, thread_name_prefix=name)
+            return pool.submit(lambda: session.run_lane(waiting.pop(), check=check))
 
     def close(self) -> None:
         """Refuse further calls, and return when those under way, and the late runs of others, have ended."""
         with self._changed:
             self._closed = True
             self._changed.wait_for(lambda: self._calls == 0)
-        for pool in self._pools.values():
+        for pool in list(self._pools.values()):
             pool.shutdown(wait=True, cancel_futures=True)
 
 

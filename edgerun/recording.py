@@ -1,19 +1,23 @@
 """What one bundle's serving tells the log: under which source a call is recorded, and what the hot path did not record.
 
-Without a recorder it tells nothing; the ways are laid out all the same, since calls run by them.
+Without a recorder it tells nothing; the ways are laid out all the same, since calls run by them, and what went wrong is
+counted.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core import recorder as core
+from edgerun.health import FailedCalls
 from edgerun.split import key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from edgerun.bundle import Bundle
+    from edgerun.log.policy import LogPolicy
     from edgerun.log.recorder import Recorder
     from edgerun.log.rows import Source
     from edgerun.routing import Meta, Route, Watch
@@ -42,12 +46,17 @@ class Way(NamedTuple):
 
 
 class Recording:
-    """The link between one bundle's serving and the recorder."""
+    """The link between one bundle's serving and the recorder.
+
+    Attributes:
+        failed: the calls that went wrong.
+    """
 
     def __init__(self, recorder: Recorder | None, bundle: Bundle, signature: Signature) -> None:
         self._recorder, self._bundle = recorder, bundle
         self._inputs, self._outputs = signature.input_names, signature.output_names
         self._answers: dict[tuple[int, str | None, str | None], Any] = {}
+        self.failed = FailedCalls()
 
     def way(self, route: Route, session: Session) -> Way:
         """Return how calls of a route run and are recorded."""
@@ -106,18 +115,24 @@ class Recording:
 
     def answer(self, route: Route, call: Call, answer: Answer) -> None:
         """Record an answer that the hot path did not give."""
+        if answer.fallback is not None:
+            self.failed.count_fallbacks(1)
         source = self._answer_source(route, call, answer.model, answer.fallback)
         if source is not None:
             core.record_call(source, self._event(route, call, answer.latency_ns), answer.lane)
 
     def no_answer(self, route: Route, call: Call, waited_ns: int) -> None:
         """Record that the caller's own fallback was returned."""
+        self.failed.count_fallbacks(1)
         source = self._answer_source(route, call, None, "deadline")
         if source is not None:
             core.record_call(source, self._event(route, call, waited_ns), None)
 
     def rows(self, routes: Sequence[Route], calls: Sequence[Call], rows: Sequence[tuple[Answer, int]]) -> None:
         """Record the rows of a batch, each of which is a row of some answer's lane."""
+        fallbacks = sum([answer.fallback is not None for answer, _ in rows])
+        if fallbacks:
+            self.failed.count_fallbacks(fallbacks)
         if self._recorder is None:
             return
         groups: dict[tuple[int, int], tuple[Any, Any, list[Any], list[int]]] = {}
@@ -146,8 +161,9 @@ class Recording:
         unit = None if raw is None else core.unit_of(raw)
         return core.Event(call.sequence, unit, core.clock_ns() - latency_ns, latency_ns)
 
-    def error(self, route: Route | None, sequence: int, error: Exception) -> None:
-        """Record a call that got no answer."""
+    def error(self, route: Route | None, sequence: int, error: Exception, *, calls: int = 1) -> None:
+        """Record a call, or the calls of one batch, that got no answer."""
+        self.failed.count_error(error, calls)
         if self._recorder is not None:
             self._recorder.error(None if route is None else self._source(route, None, None), sequence, error)
 
@@ -164,6 +180,25 @@ class Recording:
         """Log what a meter counts as lost."""
         if self._recorder is not None:
             self._recorder.meter(losses)
+
+    def unmeter(self, losses: Callable[[], Mapping[str, int]]) -> None:
+        """Read a meter for the last time."""
+        if self._recorder is not None:
+            self._recorder.unmeter(losses)
+
+
+def open_log(folder: str | os.PathLike[str], policy: LogPolicy | None) -> Recorder:
+    """Begin a stream of events in a log folder.
+
+    Raises:
+        InputError: the policy is out of range.
+    """
+    from edgerun.log.policy import DEFAULT_LOG_POLICY, check_policy  # noqa: PLC0415 - msgpack and zstd cost 15 ms
+    from edgerun.log.recorder import Recorder  # noqa: PLC0415 - likewise
+
+    policy = DEFAULT_LOG_POLICY if policy is None else policy
+    check_policy(policy)
+    return Recorder(os.fspath(folder), policy)
 
 
 def unit_bytes(route: Route, key: Any, meta: Meta | None) -> bytes | None:

@@ -8,29 +8,32 @@ import threading
 import time
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+from weakref import WeakMethod
 
-from edgerun import bundle as bundles
 from edgerun._core.recorder import note_unit, serve
 from edgerun._fork import follow_forks
-from edgerun._shown import shown
 from edgerun._threads import CallThreads
-from edgerun.batch import predict_rows, read_batch, read_column
+from edgerun.batch import predict_batch
 from edgerun.errors import ClosedError, InputError
 from edgerun.feedback import Feedback
 from edgerun.guard import DEFAULT_POLICY, BreakerPolicy
+from edgerun.health import DEFAULT_HEALTH, HealthPolicy
 from edgerun.inputs import check_cast
-from edgerun.limits import LIMITS
+from edgerun.opening import open_path
 from edgerun.prediction import Prediction
 from edgerun.routing import Meta, Route, event_id
 from edgerun.serving import Call, Serving
 from edgerun.split import key_bytes
 from edgerun.stats import RunnerStats, ShadowResult, runner_stats
+from edgerun.swapping import Tenure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgerun import bundle as bundles
     from edgerun._core.runtime import Lane
+    from edgerun.following import Follower
     from edgerun.log.policy import LogPolicy
     from edgerun.log.recorder import Recorder
     from edgerun.prediction import BatchPrediction
@@ -53,13 +56,24 @@ class EdgeRunner(Feedback):
         """Serve an opened bundle; use EdgeRunner.open()."""
         self._start_stream(recorder)
         self._serve(serving)
+        self._follower: Follower | None = None
         follow_forks(self)
 
     def _serve(self, serving: Serving) -> None:
         self._served: Serving | None = serving
         self._stale: Serving | None = None
         """What a forked child must open again before its first call."""
-        self._finalizer = weakref.finalize(self, _close, serving, self._recorder)
+        self._tenure = Tenure(serving, self._recorder)
+        self._finalizer = weakref.finalize(self, self._tenure.end)
+
+    def _swap(self, serving: Serving) -> bool:
+        """Serve another bundle from the next call on; False where the runner was closed meanwhile."""
+        with self._lock:
+            if self._served is None:
+                return False
+            self._served = serving
+            self._tenure.replace(serving)
+            return True
 
     @classmethod
     def open(
@@ -68,38 +82,49 @@ class EdgeRunner(Feedback):
         *,
         threads: int = 1,
         breaker: BreakerPolicy = DEFAULT_POLICY,
-        log: str | os.PathLike[str] | None = None,
+        log: str | os.PathLike[str] | Literal[False] | None = None,
         log_policy: LogPolicy | None = None,
+        health: HealthPolicy = DEFAULT_HEALTH,
     ) -> Self:
-        """Open a bundle folder.
+        """Open a bundle folder, or a device's store.
+
+        Of a store, what it names is served, and from then on whatever it comes to name: another bundle is loaded and
+        warmed beside the one that serves, and takes its place without a call lost. A candidate that does well becomes
+        current; what does not is rejected or rolled back. Every step is an event of the log.
 
         Args:
-            path: the folder that holds ``bundle.json``.
+            path: the folder that holds ``bundle.json``; or of the store.
             threads: threads of one model run, the caller's included: 1 to ``LIMITS.threads_max``. One is best for
                 small models.
             breaker: when a failing model is kept from serving.
-            log: the folder to log into, made if it is missing; several processes may share it. None keeps no log.
+            log: the folder to log into, made if it is missing; several processes may share it. By default a store has
+                its own, and a bundle's folder none; False keeps none.
             log_policy: how the log is kept; see LogPolicy.
+            health: how what a store names is judged; see HealthPolicy.
 
         Raises:
-            InputError: ``threads``, ``breaker`` or ``log_policy`` is out of range.
+            InputError: ``threads``, ``breaker``, ``log_policy`` or ``health`` is out of range.
+            StoreError: the store is damaged, or has nothing that can be served.
             BundleError: the bundle is missing, malformed or inconsistent.
             GraphError: its routing graph is wrong.
             ModelError: a model cannot be loaded.
         """
-        if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= LIMITS.threads_max:
-            raise InputError(f"threads must be a whole number from 1 to {LIMITS.threads_max}, got {shown(threads)}")
-        recorder = None if log is None else _open_log(log, log_policy)
-        try:
-            serving = Serving(bundles.read(path), threads=threads, policy=breaker, recorder=recorder)
-        except BaseException:
-            if recorder is not None:
-                recorder.close()
-            raise
-        serving.recording.lifecycle(
-            "opened", bundle=serving.bundle.name, version=serving.bundle.version, threads=threads
+        serving, recorder, follower = open_path(
+            path, threads=threads, breaker=breaker, log=log, log_policy=log_policy, health=health
         )
-        return cls(serving, recorder)
+        runner = cls(serving, recorder)
+        if follower is not None:
+            runner._follow(follower)
+        return runner
+
+    def _follow(self, follower: Follower) -> None:
+        """Serve whatever the store names from now on."""
+        self._follower = follower
+        follower.begin(self._tenure, WeakMethod(self._swap), WeakMethod(self._count))
+
+    def _count(self) -> int:
+        """Return how many calls there were, without a number of its own: the next one is in the counter's text."""
+        return int(repr(self._sequences).removeprefix("count(").removesuffix(")"))
 
     def _start_stream(self, recorder: Recorder | None) -> None:
         self._recorder = recorder
@@ -245,14 +270,7 @@ class EdgeRunner(Feedback):
             ModelError: as for predict().
             ClosedError: the runner is closed.
         """
-        served = self._serving()
-        feeds, count = read_batch(served.signature, inputs, cast)
-        columns = read_column("keys", keys, count), read_column("metas", metas, count)
-        calls = [
-            Call(key, meta, self._epoch, sequence)
-            for key, meta, sequence in zip(*columns, self._sequences, strict=False)
-        ]
-        batch = predict_rows(served, feeds, calls)
+        batch = predict_batch(self._serving(), inputs, keys, metas, cast, self._epoch, self._sequences)
         if self._settle is not None:
             self._settle()
         return batch
@@ -324,7 +342,11 @@ class EdgeRunner(Feedback):
 
     def _reopen(self) -> Serving:
         with self._lock:
-            if self._stale is not None:
+            if self._stale is not None and self._follower is not None:
+                follower = type(self._follower)(self._follower.options, self._recorder)
+                self._serve(follower.open(None if self._stale.is_disowned else self._stale))
+                self._follow(follower)
+            elif self._stale is not None:
                 self._serve(self._stale.reopened(self._recorder))
             if self._served is None:
                 raise ClosedError
@@ -357,7 +379,7 @@ class EdgeRunner(Feedback):
             alone: no other thread of the parent can have been inside a model; else the bundle is opened again at
                 the first call.
         """
-        served = self._served
+        served = self._served or self._stale
         parent, recorder = self._recorder, None
         if parent is not None:
             parent.disown()
@@ -366,25 +388,12 @@ class EdgeRunner(Feedback):
         if served is None:
             return
         self._finalizer.detach()
-        if alone and served.threads == 1:
+        self._tenure.disown()
+        if alone and served.threads == 1 and not served.is_disowned:
             served.after_fork(recorder)
-            self._serve(served)
         else:
             served.disown()
+        if served.is_disowned or self._follower is not None:
             self._served, self._stale = None, served
-
-
-def _open_log(folder: str | os.PathLike[str], policy: LogPolicy | None) -> Recorder:
-    from edgerun.log.policy import DEFAULT_LOG_POLICY, check_policy  # noqa: PLC0415 - msgpack and zstd cost 15 ms
-    from edgerun.log.recorder import Recorder  # noqa: PLC0415 - likewise
-
-    policy = DEFAULT_LOG_POLICY if policy is None else policy
-    check_policy(policy)
-    return Recorder(os.fspath(folder), policy)
-
-
-def _close(serving: Serving, recorder: Recorder | None) -> None:
-    serving.close()
-    if recorder is not None:
-        recorder.lifecycle("closed")
-        recorder.close()
+        else:
+            self._serve(served)

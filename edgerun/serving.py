@@ -113,6 +113,7 @@ class Serving:
             if all(watch.sample is None for watch in route.watches)
         }
         self._watched = self._watched_models()
+        self.is_disowned = False
         self._reset(recorder)
 
     def _reset(self, recorder: Recorder | None) -> None:
@@ -222,7 +223,7 @@ class Serving:
                 watched = [(model, watch.tolerance) for model, watch in zip(self._watched, self.watches, strict=True)]
                 trials = [(session.model, 0.0) for session in self.sessions.values()]
                 self._shadow = Shadow([*watched, *trials], self.recording.watch_sources(self.watches, self.sessions))
-                self.recording.meter(self._shadow_drops)
+                self.recording.meter(self._shadow.drops)
                 if self._closed:
                     self._shadow.close()
             return self._shadow
@@ -303,15 +304,6 @@ class Serving:
         shadow = self._shadow
         return ShadowCounts() if shadow is None else shadow.counts(slot)
 
-    def _shadow_drops(self) -> dict[str, int]:
-        """Return how many watched runs were dropped so far, by reason."""
-        counts = [self.shadow_counts(slot) for slot in range(len(self.watches) + len(self._trial_slots))]
-        return {
-            "shadow_full": sum(count.dropped_full for count in counts),
-            "shadow_bytes": sum(count.dropped_bytes for count in counts),
-            "shadow_closed": sum(count.dropped_closed for count in counts),
-        }
-
     def after_fork(self, recorder: Recorder | None) -> None:
         """Go on in a forked child whose parent ran no model meanwhile: all but the shadow is as it was."""
         self._disown_shadow()
@@ -322,6 +314,7 @@ class Serving:
 
     def disown(self) -> None:
         """Leave everything alone in a forked child: threads of the parent may have held any lock inside onnxruntime."""
+        self.is_disowned = True
         self._disown_shadow()
         for session in self.sessions.values():
             session.model.disown()
@@ -333,8 +326,23 @@ class Serving:
             self._shadow.disown()
 
     def reopened(self, recorder: Recorder | None) -> Serving:
-        """Return the same bundle, opened anew."""
+        """Return the same bundle, opened anew where this object was disowned."""
+        if not self.is_disowned:
+            return self
         return Serving(self.bundle, threads=self.threads, policy=self._policy, recorder=recorder)
+
+    def good_runs(self) -> int:
+        """Return how many runs of its models ended well so far."""
+        counts = [session.model.counts() for session in self.sessions.values()]
+        return sum(count.runs - count.failures - count.nonfinite for count in counts)
+
+    def release(self) -> None:
+        """Give up what would outlive this object: close, and leave no cycle for the garbage collector to find."""
+        self.close()
+        if self._shadow is not None:
+            self.recording.unmeter(self._shadow.drops)
+        for session in self.sessions.values():
+            session.cool()
 
     def close(self) -> None:
         """Stop the shadow; calls that are under way still end well."""

@@ -108,6 +108,7 @@ class Session:
         model.arrange(self._names, self.output_names)
         self._dtypes = tuple(port.dtype for port in signature.inputs)
         self._free: dict[Any, list[Lane]] = {}
+        self._lanes: dict[Any, list[Lane]] = {}  # all of them; those in _free are idle
         self._unprepared: set[_Shapes] = set()
         self._preparable = all(port.dtype not in {None, core.STRING} for port in signature.outputs + signature.inputs)
         self.take: Callable[[Any], Lane | None] = (
@@ -161,6 +162,9 @@ class Session:
         outputs = outcome.outputs
         if not self._preparable or key in self._unprepared or outputs is None or self._free.get(key):
             return  # a lane that is idle will do: a caller who gives lists comes here every time
+        self._add_lane(key, feeds, outputs)
+
+    def _add_lane(self, key: Any, feeds: tuple[Array, ...], outputs: list[Value]) -> None:
         if key not in self._free and len(self._free) >= LIMITS.lane_shapes_max:
             return
         arrays = [output for output in outputs if isinstance(output, np.ndarray)]
@@ -177,13 +181,35 @@ class Session:
         lane.feed = lane.feeds[0] if lane.feeds else None
         lane.named = tuple(zip(self.output_names, lane.outputs, strict=True))
         lane.home = self._free.setdefault(key, lane.home)
+        self._lanes.setdefault(key, []).append(lane)
         lane.home.append(lane)
+
+    def warm(self, feeds: tuple[Array, ...], lanes: int) -> bool:
+        """Run checked feeds before any call does, and prepare lanes for as many calls at once; False if that fails."""
+        outcome = self.run(feeds, check=False)
+        key = self._key(feeds)
+        if outcome.outputs is not None and key in self._free:
+            for _ in range(lanes - len(self._lanes[key])):
+                self._add_lane(key, feeds, outcome.outputs)
+        return outcome.outputs is not None
+
+    def warmth(self) -> list[tuple[tuple[Array, ...], int]]:
+        """Return what warm() takes to prepare another session for the calls that this one had lately."""
+        return [(tuple(feed.copy() for feed in lanes[0].feeds), len(lanes)) for lanes in [*self._lanes.values()]]
+
+    def cool(self) -> None:
+        """Let go of all lanes, once no call is under way: a lane and the list it returns to hold each other."""
+        for lanes in [*self._free.values()]:
+            lanes.clear()
+        self._free.clear()
+        self._lanes.clear()
 
     def forget(self, lane: Lane) -> None:
         """Prepare no more lanes for the shapes of this one: its model's output shapes depend on the data."""
         key = self._key(lane.feeds)
         self._refuse(key)
         self._free.pop(key, None)
+        self._lanes.pop(key, None)
 
     def _refuse(self, key: Any) -> None:
         """Try these shapes no more, and after many such shapes no others either."""

@@ -127,6 +127,15 @@ class Shadow:
         """Return what became of the calls offered to one watch."""
         return ShadowCounts(*core.shadow_counts(self._queue, slot))
 
+    def drops(self) -> dict[str, int]:
+        """Return how many watched runs were dropped so far, by reason."""
+        counts = [self.counts(slot) for slot in range(len(self._models))]
+        return {
+            "shadow_full": sum(count.dropped_full for count in counts),
+            "shadow_bytes": sum(count.dropped_bytes for count in counts),
+            "shadow_closed": sum(count.dropped_closed for count in counts),
+        }
+
     def disown(self) -> None:
         """Leave a parent's shadow alone, in a forked child: its thread is not here, and it cannot be freed."""
         core.disown_shadow(self._queue)

@@ -143,3 +143,28 @@ def with_batch_of(signature: Signature) -> Signature:
                 raise InputError(f"the model takes no batch: {role} {port} has no free first axis; use predict()")
     inputs = (p._replace(dims=None if p.dims is None else ("rows", *p.dims[1:])) for p in signature.inputs)
     return Signature(tuple(inputs), signature.outputs)
+
+
+def broken_promise(former: Signature, other: Signature) -> str | None:
+    """Say which calls that one signature serves another one does not; None if it serves all of them.
+
+    All inputs are there and no others, each takes every shape that it took, and no output is missing.
+    """
+    by_name = {port.name: port for port in other.inputs}
+    if by_name.keys() != {*former.input_names}:
+        return f"it takes {_names(other.inputs)}, and not {_names(former.inputs)}"
+    for port in former.inputs:
+        found = by_name[port.name]
+        if found.dtype != port.dtype or not _takes(found.dims, port.dims):
+            return f"it takes {found}, and not {port}"
+    missing = [port for port in former.outputs if port.name not in other.output_names]
+    return f"it has no output {missing[0].name!r}" if missing else None
+
+
+def _takes(dims: Dims, formers: Dims) -> bool:
+    """Whether every shape that fits the former dimensions fits these."""
+    if dims is None:
+        return True
+    if formers is None or len(dims) != len(formers):
+        return False
+    return all(not isinstance(size, int) or size == former for size, former in zip(dims, formers, strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -66,10 +67,10 @@ class Recorder:
         self.waits = policy.durability == "event"
         self.ring = core.new_recorder(policy.ring_bytes)
         self._sources: dict[Source, int] = {}
-        self._profiles: dict[ProfileKey, Any] = {}
-        self._inputs: dict[ProfileKey, tuple[str, ...]] = {}
-        self._outputs: dict[ProfileKey, tuple[str, ...]] = {}
+        self._profiles: dict[tuple[ProfileKey, tuple[str, ...], tuple[str, ...]], Any] = {}
+        self._inputs: dict[int, tuple[str, ...]] = {}
         self._meters: list[Callable[[], Mapping[str, int]]] = []
+        self._unmetered: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.epoch = os.urandom(8).hex()
         self._flusher = Flusher(self)
@@ -84,7 +85,7 @@ class Recorder:
     def profiles(self) -> list[tuple[ProfileKey, tuple[str, ...], tuple[str, ...], Any]]:
         """Return all profiles so far: whose, the names of inputs and outputs, and the C profile."""
         with self._lock:
-            return [(key, self._inputs[key], self._outputs[key], profile) for key, profile in self._profiles.items()]
+            return [(*key, profile) for key, profile in self._profiles.items()]
 
     def source(
         self,
@@ -108,7 +109,10 @@ class Recorder:
         """
         with self._lock:
             number = self._sources.setdefault(source, len(self._sources))
-            profile = self._profile(source, inputs, outputs)
+            profile = None
+            if source.model is not None:
+                self._inputs[number] = inputs
+                profile = self._profile((_profile_key(source), inputs, outputs))
         capture = self.policy.capture
         return core.Source(
             self.ring,
@@ -121,19 +125,17 @@ class Recorder:
             redact=[index for index, name in enumerate(inputs) if name in capture.redact],
         )
 
-    def _profile(self, source: Source, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-        if source.model is None:
-            return None
-        key = _profile_key(source)
+    def _profile(self, key: tuple[ProfileKey, tuple[str, ...], tuple[str, ...]]) -> Any:
+        """Return the profile of a model with these inputs and outputs: those of another bundle may be others."""
         if key not in self._profiles:
+            _, inputs, outputs = key
             self._profiles[key] = profile_core.new_profile(len(inputs), len(outputs))
-            self._inputs[key], self._outputs[key] = inputs, outputs
         return self._profiles[key]
 
     def input_names(self) -> dict[int, tuple[str, ...]]:
         """Return the names of the inputs that calls of each source have."""
         with self._lock:
-            return {number: self._inputs.get(_profile_key(source), ()) for source, number in self._sources.items()}
+            return {number: self._inputs.get(number, ()) for number in self._sources.values()}
 
     # ---- single events ----
 
@@ -171,14 +173,21 @@ class Recorder:
         with self._lock:
             self._meters.append(losses)
 
+    def unmeter(self, losses: Callable[[], Mapping[str, int]]) -> None:
+        """Read a meter for the last time: what it counted stays, and nothing else of it is kept."""
+        with self._lock:
+            if losses in self._meters:
+                self._meters.remove(losses)
+                self._unmetered.update(losses())
+
     def losses(self) -> dict[str, dict[str, int]]:
         """Return how many events were lost so far: reason to kind to number."""
         with self._lock:
-            meters = list(self._meters)
+            counted = [dict(self._unmetered), *[read() for read in self._meters]]
         found = core.losses(self.ring)
         lost = {"ring_full": {name.rstrip("s"): count for name, count in found._asdict().items() if count}}
-        for read in meters:
-            for reason, count in read().items():
+        for meter in counted:
+            for reason, count in meter.items():
                 if count:
                     counts = lost.setdefault(reason, {})
                     counts["shadow"] = counts.get("shadow", 0) + count
