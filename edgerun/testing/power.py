@@ -41,7 +41,7 @@ def names_after_cut(first: Mapping[str, int], history: Sequence[Change], random:
                 _rename(names, earlier)
                 waiting.remove(earlier)
         elif change.what in {"create", "replace", "remove"}:
-            waiting.append(change)
+            waiting += _by_folder(change)
     for change in _some(waiting, random):
         _rename(names, change)
     return names
@@ -120,9 +120,19 @@ def _some(waiting: list[Change], random: Random) -> list[Change]:
     return [change for change in waiting if random.random() < 0.5]
 
 
+def _by_folder(change: Change) -> list[Change]:
+    """A rename from one folder into another waits for both, and may be there by halves."""
+    if change.what != "replace" or os.path.dirname(change.path) == os.path.dirname(change.target):
+        return [change]
+    return [Change("create", change.target, change.file), Change("unlink", change.path, change.file)]
+
+
 def _rename(names: dict[str, int], change: Change) -> None:
     if change.what == "create":
         names[change.path] = change.file
+    elif change.what == "unlink":
+        if names.get(change.path) == change.file:
+            del names[change.path]
     elif change.what == "remove":
         names.pop(change.path, None)
     else:
