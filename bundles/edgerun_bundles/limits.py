@@ -113,20 +113,8 @@ class Limits(NamedTuple):
     upload_chunk_bytes: int = 8 * 2**20
     """Bytes of one request of an upload; a failure repeats no more than these."""
 
-    root_max_bytes: int = 512_000
-    """Bytes of a repository's root; what a device's client takes."""
-
-    timestamp_max_bytes: int = 16_384
-    """Bytes of a repository's timestamp; what a device's client takes."""
-
-    snapshot_max_bytes: int = 2_000_000
-    """Bytes of a repository's snapshot; what a device's client takes."""
-
-    targets_max_bytes: int = 5_000_000
-    """Bytes of the metadata of a bundle, of a channel, or of what delegates; what a device's client takes."""
-
     roots_max: int = 256
-    """Roots that are followed from the one that is trusted; what a device's client follows."""
+    """Roots that are followed from the one that is trusted, in one go; as many as a device follows."""
 
     versions_tried_max: int = 64
     """Versions of one role that a publication tries before it says that too many others died."""

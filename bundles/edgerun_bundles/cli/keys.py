@@ -10,6 +10,7 @@ import click
 
 from edgerun.cli.output import columns, examples, json_line
 from edgerun.errors import BundleError, InputError
+from edgerun.limits import LIMITS
 from edgerun_bundles.cli.signing import (
     JSON_OPTION,
     KEYID_SHOWN,
@@ -23,7 +24,6 @@ from edgerun_bundles.cli.signing import (
 )
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.index import read_small
-from edgerun_bundles.limits import LIMITS
 
 if TYPE_CHECKING:
     from edgerun_bundles.repository.drafting import Draft
@@ -255,7 +255,7 @@ def _sign_first(
 
 def _read(file: Path) -> bytes:
     try:
-        return read_small(file, LIMITS.root_max_bytes)
+        return read_small(file, LIMITS.metadata_max_bytes)
     except BundleError as error:
         raise RepositoryError(str(error)) from error
 

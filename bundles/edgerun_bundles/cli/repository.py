@@ -10,6 +10,7 @@ import click
 
 from edgerun.cli.output import columns, examples, json_line, share_text
 from edgerun.errors import BundleError
+from edgerun.limits import LIMITS
 from edgerun_bundles.cli.signing import (
     JSON_OPTION,
     KEYID_SHOWN,
@@ -24,7 +25,6 @@ from edgerun_bundles.cli.signing import (
 )
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.index import read_small
-from edgerun_bundles.limits import LIMITS
 
 if TYPE_CHECKING:
     from edgerun_bundles.repository.keys import KeyFile
@@ -166,7 +166,7 @@ def trust_command(place: str, root: Path, keys: Path | None, as_json: bool) -> N
 def read_root(path: Path) -> bytes:
     """Return the bytes of a root's file."""
     try:
-        return read_small(path, LIMITS.root_max_bytes)
+        return read_small(path, LIMITS.metadata_max_bytes)
     except BundleError as error:
         raise RepositoryError(str(error)) from error
 

@@ -25,9 +25,9 @@ from tuf.api.metadata import (
 from tuf.api.serialization import DeserializationError, SerializationError
 from tuf.api.serialization.json import JSONSerializer
 
+from edgerun.limits import LIMITS
 from edgerun.update.channel import bundle_role, channel_role
 from edgerun_bundles.errors import RepositoryError
-from edgerun_bundles.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -105,12 +105,8 @@ class State(NamedTuple):
 
 
 def max_bytes_of(role: str) -> int:
-    """Return how many bytes a role's metadata may have."""
-    return {
-        ROOT: LIMITS.root_max_bytes,
-        TIMESTAMP: LIMITS.timestamp_max_bytes,
-        SNAPSHOT: LIMITS.snapshot_max_bytes,
-    }.get(role, LIMITS.targets_max_bytes)
+    """Return how many bytes a role's metadata may have: what a device takes."""
+    return LIMITS.timestamp_max_bytes if role == TIMESTAMP else LIMITS.metadata_max_bytes
 
 
 def parse(raw: bytes, kind: type[_Some], where: str) -> Metadata[_Some]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -162,7 +163,7 @@ class ObjectStorage:
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0][:REASON_CHARACTERS_MAX]
+            reason = re.split(r"\n|: <\?xml", str(error))[0][:REASON_CHARACTERS_MAX]
             raise RepositoryError(f"{self.where}: {name}: {reason}") from error
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
 from edgerun.artifact import hex_of
+from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_bundles.errors import PublishedMeanwhileError, RepositoryError
 from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.repository.metadata import (
@@ -77,6 +78,15 @@ def publish(storage: Storage, draft: Draft, keys: Signers, now: datetime, last: 
     return state
 
 
+def check_signers(storage: Storage, draft: Draft, keys: Signers, now: datetime) -> None:
+    """Check that a draft could be published as far as keys go, before anything costs time.
+
+    Raises:
+        RepositoryError: a key is missing, or the root has expired.
+    """
+    _Writer(storage, draft, keys, now).check()
+
+
 def store_root(storage: Storage, root: Metadata[Root]) -> None:
     """Store a root under its version, once.
 
@@ -94,7 +104,7 @@ def _is_stored(storage: Storage, name: str, content: bytes) -> bool:
     """Store a small file under a name of its own; True too where these very bytes are there."""
     if storage.create(name, content):
         return True
-    found = storage.read(name, max(len(content), LIMITS.targets_max_bytes))
+    found = storage.read(name, max(len(content), DEVICE_LIMITS.metadata_max_bytes))
     return found is not None and found.content == content
 
 
@@ -163,13 +173,13 @@ class _Writer:
 
     def _replace(self, raw: bytes, last: Callable[[], None]) -> str:
         if not self._storage.replace(TIMESTAMP_FILE, raw, self._draft.state.token, last):
-            found = self._storage.read(TIMESTAMP_FILE, LIMITS.timestamp_max_bytes)
+            found = self._storage.read(TIMESTAMP_FILE, DEVICE_LIMITS.timestamp_max_bytes)
             if found is None or found.content != raw:  # ours may have arrived although its answer did not
                 raise PublishedMeanwhileError(
                     f"{self._storage.where}: somebody else has published meanwhile, and nothing of theirs or yours is "
                     "lost; do it again, blobs are not sent twice"
                 )
-        found = self._storage.read(TIMESTAMP_FILE, LIMITS.timestamp_max_bytes)
+        found = self._storage.read(TIMESTAMP_FILE, DEVICE_LIMITS.timestamp_max_bytes)
         return found.token if found is not None and found.content == raw else ""
 
     def _targets_now(self) -> Metadata[Targets]:

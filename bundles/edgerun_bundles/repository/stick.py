@@ -109,7 +109,7 @@ def _roots(storage: Source, trusted_root: bytes) -> dict[str, bytes]:
 
 
 def _metadata(storage: Source, name: str) -> bytes:
-    found = storage.read(name, LIMITS.targets_max_bytes)
+    found = storage.read(name, DEVICE_LIMITS.metadata_max_bytes)
     if found is None:
         raise RepositoryError(f"{storage.where}: {name} is gone; somebody has published meanwhile, export again")
     return found.content
@@ -246,7 +246,7 @@ def _add_metadata(held: FolderStorage, target: FolderStorage, name: str) -> None
     content = _metadata(held, name)
     if target.create(name, content):
         return
-    found = target.read(name, max(len(content), LIMITS.targets_max_bytes))
+    found = target.read(name, max(len(content), DEVICE_LIMITS.metadata_max_bytes))
     if found is None or found.content != content:
         raise RepositoryError(
             f"{target.where}: {name} is there with other bytes, left by a publication that died; remove it: "

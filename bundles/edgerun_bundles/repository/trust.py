@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun.artifact import parse_json
 from edgerun.errors import BundleError, InputError
+from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.index import read_small
-from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.placing import file_placed
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Trusted(NamedTuple):
     """A URL or an absolute path."""
 
     root: bytes
-    """The root that was trusted first."""
+    """The newest root that was verified, beginning with the one that was given."""
 
     keys: Path | None
     """The folder of one's keys; None where one only reads."""
@@ -93,7 +93,7 @@ def trusted(place: str) -> Trusted:
         )
     keys = os.environ.get(KEYS_VARIABLE) or _settings().get("repositories", {}).get(place, {}).get("keys")
     try:
-        content = read_small(root, LIMITS.root_max_bytes)
+        content = read_small(root, DEVICE_LIMITS.metadata_max_bytes)
     except BundleError as error:
         raise RepositoryError(str(error)) from error
     return Trusted(place, content, Path(keys) if isinstance(keys, str) else None)
@@ -117,7 +117,7 @@ def trust(place: str, root: bytes, keys: Path | None) -> None:
 def floors(place: str) -> dict[str, int]:
     """Return the versions of a repository's metadata that were seen before, by role."""
     try:
-        found = parse_json(read_small(_folder(place) / SEEN_FILE, LIMITS.targets_max_bytes), SEEN_FILE, 2**30)
+        found = parse_json(read_small(_folder(place) / SEEN_FILE, DEVICE_LIMITS.metadata_max_bytes), SEEN_FILE, 2**30)
     except BundleError:
         return {}
     if not isinstance(found, dict):
@@ -125,12 +125,14 @@ def floors(place: str) -> dict[str, int]:
     return {role: version for role, version in found.items() if type(version) is int}
 
 
-def remember(place: str, versions: Mapping[str, int]) -> None:
-    """Keep the versions that were seen.
+def remember(place: str, versions: Mapping[str, int], root: bytes) -> None:
+    """Keep the versions that were seen, and the newest root, from which the next look goes on.
 
     Raises:
         RepositoryError: they cannot be written.
     """
+    if root != trusted(place).root:
+        _write(_folder(place) / ROOT_FILE, root)
     former = floors(place)
     latest = {role: max(version, former.get(role, 0)) for role, version in versions.items()}
     if latest != former:

@@ -9,7 +9,8 @@ from edgerun_bundles.repository import catalogue, rotation, trust
 from edgerun_bundles.repository.channels import release
 from edgerun_bundles.repository.drafting import Draft
 from edgerun_bundles.repository.keys import KeyFolder
-from edgerun_bundles.repository.publishing import publish
+from edgerun_bundles.repository.metadata import raw_of
+from edgerun_bundles.repository.publishing import check_signers, publish
 from edgerun_bundles.repository.pushing import Sent, add_version, check_blobs, send_blobs, utc_now
 from edgerun_bundles.repository.reading import check_fresh, read_state
 from edgerun_bundles.repository.storage import nothing, open_source, open_storage, unseen
@@ -122,7 +123,8 @@ class Workplace:
 
     def remember(self, state: State) -> None:
         """Keep the versions of a state: an older copy is refused from now on."""
-        trust.remember(self.place, state.versions)
+        self.root = raw_of(state.root)
+        trust.remember(self.place, state.versions, self.root)
 
     def read_before(self, root: Metadata[Root]) -> State:
         """Read what is there as it is for the root before one that is to be stored; see `rotation.read_before`."""
@@ -188,6 +190,7 @@ class Workplace:
         manifest, storage = layout.manifest, self.storage
         draft = Draft(self.read())
         add_version(draft, manifest, layout.referrers, utc_now())
+        check_signers(storage, draft, self.keys, utc_now())
         storage.check_writable()
         sent = send_blobs(storage, layout, progress)
         for offer in offers:
