@@ -138,7 +138,7 @@ def add(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Let a key sign for ROLE, too. A bundle or channel that is not there yet gets this key alone."""
+    """Let a key sign for ROLE, too. A bundle or channel that is not there yet gets the keys of targets besides."""
     from edgerun_bundles.repository.keys import read_public_key  # noqa: PLC0415 - as above
     from edgerun_bundles.repository.rotation import Change  # noqa: PLC0415 - as above
 

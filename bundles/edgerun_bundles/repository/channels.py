@@ -92,11 +92,11 @@ def release(
         releases[same[0]] = added
     else:
         releases.insert(0, added)
-    return _write(draft, former._replace(releases=_needed(releases)))
+    return _write(draft, former._replace(releases=keep_needed(releases)))
 
 
-def _needed(releases: list[Release]) -> tuple[Release, ...]:
-    """Without those behind the second release that every device could take; the second is for who knows a first bad."""
+def keep_needed(releases: list[Release]) -> tuple[Release, ...]:
+    """Return releases without those behind the second release that every device could take, of another version."""
     everybody = [i for i, found in enumerate(releases) if found == Release(found.version)]
     return tuple(releases[: everybody[1] + 1] if len(everybody) > 1 else releases)
 

@@ -176,7 +176,9 @@ def unsigned(root: Root) -> Metadata[Root]:
 
 
 def change_role(draft: Draft, role: str, change: Change) -> None:
-    """Change who signs for a bundle or a channel; a role that is not there is admitted with just those keys.
+    """Change who signs for a bundle or a channel.
+
+    A role that is not there is admitted with the keys of `targets` besides, which sign it while it is empty.
 
     Raises:
         RepositoryError: the role would have fewer keys than must sign, or a key that goes is not there.
@@ -185,8 +187,6 @@ def change_role(draft: Draft, role: str, change: Change) -> None:
         if change.removed:
             raise RepositoryError(f"the repository has no role {role}")
         draft.role(role)
-        draft.delegate(role, list(change.added), change.threshold or 1)
-        return
     delegation, delegations = draft.delegation(role), draft.targets.delegations
     assert delegations is not None
     for keyid in change.removed - {*delegation.keyids}:
