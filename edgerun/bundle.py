@@ -121,7 +121,7 @@ def write(
         golden: examples, each a mapping with "inputs", and optionally "outputs" (by model; by default what each
             model answers now) and "tolerance" (1e-5).
         requires: what a device must have: the fields of `edgerun.requirements.Requires`.
-        limits: what the golden examples may take on a device: those of `edgerun.requirements.Allowance`.
+        limits: what the bundle may take and do on a device: those of `edgerun.requirements.Allowance`.
 
     Raises:
         BundleError: a name, version, requirement, limit or example is wrong, a file is missing or cannot be written,

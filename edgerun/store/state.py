@@ -1,7 +1,7 @@
 """The state of a store, and every way in which it may change; FORMAT.md, from fetched to current. Pure; no IO.
 
-A digest is current, previous, candidate or bad, and never two of them; there is no previous without a current; floors
-never fall.
+What is bad is neither current nor previous nor candidate; only the previous bundle may be the candidate too; there is
+no previous without a current; floors never fall, but for those whose keys were all taken away.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class State(NamedTuple):
     def bundles(self) -> tuple[str, ...]:
         """The digests that must be kept: the current, the previous and the candidate, where there are such."""
         candidate = self.candidate and self.candidate.digest
-        return tuple(digest for digest in (self.current, self.previous, candidate) if digest is not None)
+        return tuple(dict.fromkeys(found for found in (self.current, self.previous, candidate) if found is not None))
 
 
 def activated(state: State, digest: str, now_s: int) -> State:
@@ -174,7 +174,14 @@ def rolled_back(state: State, why: str, now_s: int) -> State:
     return _told(_remembered(changed, state.current, why), "rolled_back", state.current, now_s)
 
 
-def published(state: State, metadata: int, root_sha256: str, versions: Mapping[str, int], seen_s: int) -> State:
+def published(
+    state: State,
+    metadata: int,
+    root_sha256: str,
+    versions: Mapping[str, int],
+    seen_s: int,
+    given_up: Mapping[str, int] = MappingProxyType({}),
+) -> State:
     """Trust newer metadata.
 
     Args:
@@ -183,6 +190,7 @@ def published(state: State, metadata: int, root_sha256: str, versions: Mapping[s
         root_sha256: of its root.json, 64 hexadecimal digits.
         versions: TUF role to version.
         seen_s: when it was found fresh, in seconds since 1970.
+        given_up: TUF role to the floor that holds no more, for a newer root took away every key that had set it.
 
     Raises:
         StoreError: a version is below its floor, or there are too many roles.
@@ -190,10 +198,9 @@ def published(state: State, metadata: int, root_sha256: str, versions: Mapping[s
     for role, version in versions.items():
         if len(role.encode()) > LIMITS.store_role_max_bytes:
             raise StoreError(f"the name of the role {role!r:.40} is longer than {LIMITS.store_role_max_bytes} bytes")
-        if version < state.floors.get(role, 0):
-            raise StoreError(
-                f"version {version} of {role} is older than version {state.floors[role]}, which was trusted before"
-            )
+        floor = state.floors.get(role, 0)
+        if version < floor and floor != given_up.get(role):
+            raise StoreError(f"version {version} of {role} is older than version {floor}, which was trusted before")
     floors = {**state.floors, **versions}
     if len(floors) > LIMITS.store_floors_max:
         raise StoreError(f"the state would have to remember {len(floors)} roles; at most {LIMITS.store_floors_max}")

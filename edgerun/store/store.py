@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 from edgerun._shown import shown
 from edgerun.artifact import MANIFEST_TYPE, Descriptor, check_digest, hex_of, parse_manifest
@@ -306,7 +307,12 @@ class Store:
             return self._holdings.metadata.trusted(self.state())
 
     def publish_metadata(
-        self, folder: str | os.PathLike[str], versions: Mapping[str, int], root_sha256: str, seen_s: int
+        self,
+        folder: str | os.PathLike[str],
+        versions: Mapping[str, int],
+        root_sha256: str,
+        seen_s: int,
+        given_up: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Trust newer metadata from now on.
 
@@ -315,6 +321,7 @@ class Store:
             versions: TUF role to version.
             root_sha256: of root.json, 64 hexadecimal digits.
             seen_s: when it was found fresh, in seconds since 1970.
+            given_up: TUF role to the floor that holds no more, for a newer root took away every key that had set it.
 
         Raises:
             StoreError: a version is below its floor, the folder holds something else, or the disk failed.
@@ -322,7 +329,7 @@ class Store:
         source, holdings = os.path.abspath(folder), self._holdings
         with holdings.telling(), holdings.state.held() as held, disk_errors(f"{source} cannot be published"):
             number = held.state.metadata + 1
-            state = published(held.state, number, root_sha256, versions, seen_s)
+            state = published(held.state, number, root_sha256, versions, seen_s, given_up)
             holdings.metadata.write(number, holdings.metadata.read(source, root_sha256))
             holdings.write(held, state)
             holdings.metadata.remove_all_but(number)
@@ -340,6 +347,16 @@ class Store:
         self._holdings.apply(lambda state: seen(state, seen_s))
 
     # Upkeep.
+
+    def tell(self, event: str, **details: Any) -> None:
+        """Write down something that happened, beside the store's own events; a log that fails stops nothing.
+
+        Args:
+            event: its name, such as ``update_failed``.
+            details: what belongs to it.
+        """
+        with self._holdings.telling():
+            self._holdings.say(event, **details)
 
     def verify(self) -> Verification:
         """Read and hash every byte of the bundles that are kept, and of the metadata.

@@ -48,7 +48,7 @@ class Stick:
             with open(path, "rb", buffering=0) as file:
                 self._places = self._looked_through(file)
         except OSError as error:
-            raise self._wrong(error.strerror or str(error)) from error
+            raise self._failed(error.strerror or str(error)) from error
 
     def open(self, path: str, offset: int = 0) -> Iterator[bytes] | None:
         """Give the bytes of a file from an offset on, in pieces; None where it is not there.
@@ -71,11 +71,11 @@ class Stick:
                 while left > 0:
                     piece = file.read(min(left, PIECE_BYTES))
                     if not piece:
-                        raise self._wrong("it ends early; copy it again")
+                        raise self._failed("it ends early; copy it again")
                     yield piece
                     left -= len(piece)
         except OSError as error:
-            raise self._wrong(error.strerror or str(error)) from error
+            raise self._failed(error.strerror or str(error)) from error
 
     def _looked_through(self, file: FileIO) -> dict[str, tuple[int, int]]:
         """Return where each file lies: its first byte and its size."""
@@ -85,44 +85,44 @@ class Stick:
             entry = _entry(block)
             at += _BLOCK
             if entry is None:
-                raise self._wrong(f"the header at byte {at - _BLOCK} is damaged, or of another kind of archive")
+                raise self._failed(f"the header at byte {at - _BLOCK} is damaged, or of another kind of archive")
             if entry.kind == _PAX:
                 real_size = self._pax_size(file, at, entry.size)
             elif entry.kind in {_FILE, _FILE_TOO}:
                 size = entry.size if real_size is None else real_size
                 if not _NAME.fullmatch(entry.name) or entry.name in places:
-                    raise self._wrong(f"{shown(entry.name)} has no place in a repository, or stands there twice")
+                    raise self._failed(f"{shown(entry.name)} has no place in a repository, or stands there twice")
                 places[entry.name] = at, size
                 entry, real_size = entry._replace(size=size), None
             elif entry.kind != _FOLDER or entry.name.rstrip("/") not in _FOLDERS or entry.size:
-                raise self._wrong(f"{shown(entry.name)} is neither a file nor a folder of a repository")
+                raise self._failed(f"{shown(entry.name)} is neither a file nor a folder of a repository")
             at += -(-entry.size // _BLOCK) * _BLOCK
             if at > end or len(places) > LIMITS.stick_files_max:
-                raise self._wrong(f"it ends early, or has more than {LIMITS.stick_files_max} files")
+                raise self._failed(f"it ends early, or has more than {LIMITS.stick_files_max} files")
         return places
 
     def _block(self, file: FileIO, at: int) -> bytes:
         block = os.pread(file.fileno(), _BLOCK, at)
         if len(block) < _BLOCK:
-            raise self._wrong("it ends early; copy it again")
+            raise self._failed("it ends early; copy it again")
         return block
 
     def _pax_size(self, file: FileIO, at: int, size: int) -> int | None:
         if size > LIMITS.stick_pax_max_bytes:
-            raise self._wrong(f"an extended header has {size} bytes; at most {LIMITS.stick_pax_max_bytes}")
+            raise self._failed(f"an extended header has {size} bytes; at most {LIMITS.stick_pax_max_bytes}")
         raw, found = os.pread(file.fileno(), size, at), None
         while raw:
             record = re.match(rb"([1-9][0-9]{0,4}) ([a-z]+)=([0-9.]+)\n", raw)
             if record is None or int(record[1]) != record.end() or record[2].decode() not in _PAX_FIELDS:
-                raise self._wrong("an extended header says what no repository needs")
+                raise self._failed("an extended header says what no repository needs")
             if record[2] == b"size":
                 if not record[3].isdigit() or len(record[3]) > 15:
-                    raise self._wrong("an extended header has a size that is none")
+                    raise self._failed("an extended header has a size that is none")
                 found = int(record[3])
             raw = raw[record.end() :]
         return found
 
-    def _wrong(self, why: str) -> UpdateError:
+    def _failed(self, why: str) -> UpdateError:
         return UpdateError(f"{self.where} cannot be read as a repository: {why}")
 
 

@@ -24,6 +24,7 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
+from edgerun._shown import shown
 from edgerun.artifact import Descriptor
 from edgerun.errors import UpdateError
 from edgerun.limits import LIMITS
@@ -72,8 +73,9 @@ class Trust:
         self.versions: dict[str, int] = {}
         """The version of each role that was found good."""
 
-        self.recovered: set[str] = set()
-        """The roles whose keys are all others than those that set their floors: a fall is a recovery there."""
+        self.given_up: dict[str, int] = {}
+        """The floors that hold no more: a newer root took away every key that had set them, which is how an owner
+        recovers from a thief who raised versions as far as they go."""
 
         with self._ours():
             for role, raw in known.files.items():
@@ -123,14 +125,16 @@ class Trust:
             signed = self._load(role).signed
         floor, where = self._known.floors.get(role, 0), self._source.where
         if signed.version > LIMITS.metadata_version_max:
-            raise UpdateError(f"{where}: version {signed.version:.6g} of {role} is above {LIMITS.metadata_version_max}")
+            raise UpdateError(
+                f"{where}: version {shown(signed.version)} of {role} is above {LIMITS.metadata_version_max}"
+            )
         if signed.version < floor:
             if role == "root" or self._before is None or not keys.isdisjoint(self._before.of(role)):
                 raise UpdateError(
                     f"{where}: version {signed.version} of {role} is older than version {floor}, which was trusted "
                     "before; look for an attack, or for a repository that was set back"
                 )
-            self.recovered.add(role)
+            self.given_up[role] = floor
         if signed.is_expired(moment_of(self._time_s)):
             raise UpdateError(
                 f"{where}: {role} expired at {signed.expires:%Y-%m-%dT%H:%MZ}, and here it is "

@@ -353,7 +353,7 @@ def test_verify_tells_what_this_machine_lacks(build, invoke, tmp_path):
 
 def test_a_bundle_that_kills_its_process_is_refused(build, invoke, tmp_path, monkeypatch):
     build()
-    monkeypatch.setattr("edgerun_bundles.rehearsal.sys.executable", "/bin/false")
+    monkeypatch.setattr("edgerun.rehearsal.sys.executable", "/bin/false")
     assert "it said nothing" in failure(invoke("bundle", "verify", tmp_path / "toy.tar"))
 
 

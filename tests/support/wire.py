@@ -39,13 +39,10 @@ def listening(answer: Callable[[socket.socket, str], None]) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
+        ended(listener)
         listener.close()
         acceptor.join()
-        for connection in open_sockets:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        ended(*open_sockets)
         for thread in threads:
             thread.join()
 
@@ -91,14 +88,14 @@ def cutting(server: Nginx, after_bytes: int, cuts: int) -> Iterator[tuple[str, l
                     break
                 client.sendall(piece)
                 passed[number] += len(piece)
-        for end in (client, upstream):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        ended(client, upstream)
 
     def forth(client: socket.socket, upstream: socket.socket) -> None:
-        with client, upstream, contextlib.suppress(OSError):
-            while piece := client.recv(4096):
-                upstream.sendall(piece)
+        with client, upstream:
+            with contextlib.suppress(OSError):
+                while piece := client.recv(4096):
+                    upstream.sendall(piece)
+            ended(client, upstream)
 
     def accept() -> None:
         with contextlib.suppress(OSError):
@@ -118,9 +115,15 @@ def cutting(server: Nginx, after_bytes: int, cuts: int) -> Iterator[tuple[str, l
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", passed
     finally:
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
+        ended(listener)
         listener.close()
         acceptor.join()
         for thread in threads:
-            thread.join(5)
+            thread.join()
+
+
+def ended(*connections: socket.socket) -> None:
+    """End connections, so that whoever waits for one goes on."""
+    for connection in connections:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)

@@ -13,6 +13,7 @@ from edgerun.bundle import Bundle, read
 from edgerun.cli.output import columns, examples, json_line, printable, share_text
 from edgerun.cli.show import graph_lines
 from edgerun.graph import node_to_dict
+from edgerun.rehearsal import measure
 from edgerun.requirements import this_machine, unmet_requirements
 from edgerun_bundles.cli.progress import say
 from edgerun_bundles.cli.signing import REPOSITORY_OPTION
@@ -20,7 +21,6 @@ from edgerun_bundles.comparing import compare
 from edgerun_bundles.layout_write import manifest_of_folder
 from edgerun_bundles.onnx_header import read_header
 from edgerun_bundles.opening import open_bundle
-from edgerun_bundles.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +107,7 @@ def verify(bundle: Path, repository: str | None, as_json: bool) -> None:
     """
     say("verifying")
     with opened(bundle, repository) as (found, manifest):
-        taken = rehearse(found.folder)
+        taken = measure(found.folder)
         unmet = unmet_requirements(found.requires, this_machine())
         golden = len(found.golden)
     if as_json:
