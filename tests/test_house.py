@@ -38,6 +38,8 @@ EVERYWHERE = {
 OWNERS = {
     ("edgerun", "click"): "edgerun.cli",  # a command is declared with click, and each has a module of its own
     ("edgerun_bundles", "click"): "edgerun_bundles.cli",  # likewise
+    ("edgerun_bundles", "tuf"): "edgerun_bundles.repository",  # its records are what the modules there work on
+    ("edgerun_bundles", "securesystemslib"): "edgerun_bundles.repository",  # likewise, of keys
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 

@@ -25,7 +25,10 @@ from support.registry import Reply, serving
 
 EDGERUN = Path(sys.executable).with_name("edgerun")
 TIMEOUT_S = 120
-COMMANDS = ("init", "build", "show", "verify", "diff", "push", "pull", "track")
+COMMANDS = (
+    *("init", "build", "show", "verify", "diff", "push", "pull", "track"),
+    *("release", "withdraw", "export", "import", "repository", "keys"),
+)
 
 
 @pytest.fixture
@@ -438,7 +441,7 @@ def test_a_tag_that_led_elsewhere_is_warned_of(make_bundle, invoke):
     assert "the tag x led to another bundle before: sha256:" in done.stderr
 
 
-@pytest.mark.parametrize("target", ["registry/toy", "http://registry/toy", "oci://", "oci://h/toy@sha256:1"])
+@pytest.mark.parametrize("target", ["ftp://registry/toy", "oci://", "oci://h/toy@sha256:1"])
 def test_a_target_that_is_no_reference_is_wrong_usage(make_bundle, invoke, target):
     assert invoke("bundle", "push", make_bundle(), target).exit_code == 2
 

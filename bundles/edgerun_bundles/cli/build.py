@@ -14,6 +14,7 @@ from edgerun.errors import BundleError
 from edgerun_bundles.archive import write_archive
 from edgerun_bundles.building import build as build_bundle
 from edgerun_bundles.cli.progress import say
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.definition import DEFINITION_FILE, read_definition
 from edgerun_bundles.layout_write import write_layout
 from edgerun_bundles.opening import open_bundle
@@ -80,7 +81,7 @@ def init(folder: Path, name: str, version: str, models: dict[str, Path], as_json
     short_help="Build a bundle and prove that it serves.",
     epilog=examples(
         "edgerun bundle build cards -o cards-1.0.0.tar",
-        "edgerun bundle build cards -o cards-1.1.0.tar --parent cards-1.0.0.tar",
+        "edgerun bundle build cards -o cards-1.1.0.tar --parent cards@1.0.0",
         "edgerun bundle build cards -o layout/ --json",
     ),
 )
@@ -98,8 +99,9 @@ def init(folder: Path, name: str, version: str, models: dict[str, Path], as_json
     metavar="BUNDLE",
     help="The bundle that it follows: its splits are reweighted, so that as few keys move as can be.",
 )
+@REPOSITORY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def build(folder: Path, output: Path, parent: Path | None, as_json: bool) -> None:
+def build(folder: Path, output: Path, parent: Path | None, repository: str | None, as_json: bool) -> None:
     """Build a bundle from the bundle.toml in FOLDER, and prove that it serves.
 
     The models are loaded, the graph is checked against them, the golden examples are run in a process of their own
@@ -110,7 +112,7 @@ def build(folder: Path, output: Path, parent: Path | None, as_json: bool) -> Non
     definition = read_definition(folder)
     with TemporaryDirectory() as folder_of_scratch:
         scratch = Path(folder_of_scratch)
-        former = None if parent is None else read(open_bundle(parent, scratch / "parent"))
+        former = None if parent is None else read(open_bundle(parent, scratch / "parent", repository))
         built = build_bundle(definition, scratch / "bundle", former, say)
         say("writing")
         if output.suffix == ARCHIVE_SUFFIX:

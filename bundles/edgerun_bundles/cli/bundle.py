@@ -6,7 +6,10 @@ import click
 
 from edgerun.cli.output import examples
 from edgerun_bundles.cli.build import build, init
+from edgerun_bundles.cli.channels import export, import_, release, withdraw
 from edgerun_bundles.cli.inspect import diff, show, verify
+from edgerun_bundles.cli.keys import keys
+from edgerun_bundles.cli.repository import repository
 from edgerun_bundles.cli.track import track_commands
 from edgerun_bundles.cli.transfer import pull, push
 
@@ -16,15 +19,18 @@ from edgerun_bundles.cli.transfer import pull, push
     epilog=examples(
         "edgerun bundle init cards --name cards --model champion=model.onnx",
         "edgerun bundle build cards -o cards-1.0.0.tar",
-        "edgerun bundle push cards-1.0.0.tar oci://registry.example/team/cards",
+        "edgerun bundle push cards-1.0.0.tar /srv/bundles --channel canary",
     ),
 )
 def bundle() -> None:
     """Build, inspect, compare and publish bundles.
 
-    A BUNDLE is a bundle's folder, a .tar that `build` wrote, or an OCI image layout.
+    A BUNDLE is a bundle's folder, a .tar that `build` wrote, an OCI image layout, or NAME@VERSION of a repository.
     """
 
 
-for _command in (init, build, show, verify, diff, push, pull, track_commands()):
+for _command in (
+    *(init, build, show, verify, diff, push, pull, release, withdraw, export, import_),
+    *(repository, keys, track_commands()),
+):
     bundle.add_command(_command)

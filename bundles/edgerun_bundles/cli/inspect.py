@@ -16,6 +16,7 @@ from edgerun.graph import node_to_dict
 from edgerun.rehearsal import measure
 from edgerun.requirements import this_machine, unmet_requirements
 from edgerun_bundles.cli.progress import say
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.comparing import compare
 from edgerun_bundles.layout_write import manifest_of_folder
 from edgerun_bundles.onnx_header import read_header
@@ -31,22 +32,23 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of 
 
 
 @contextmanager
-def opened(source: Path) -> Iterator[tuple[Bundle, Manifest]]:
+def opened(source: Path, repository: str | None = None) -> Iterator[tuple[Bundle, Manifest]]:
     """Give a bundle in any form, with its manifest; every byte of it is verified."""
     with TemporaryDirectory() as scratch:
-        folder = open_bundle(source, Path(scratch))
+        folder = open_bundle(source, Path(scratch), repository)
         yield read(folder), manifest_of_folder(folder)
 
 
 @click.command(
     short_help="Describe BUNDLE: digest, files, models, graph, requirements.",
-    epilog=examples("edgerun bundle show cards-1.0.0.tar", "edgerun bundle show layout/ --json"),
+    epilog=examples("edgerun bundle show cards-1.0.0.tar", "edgerun bundle show cards@1.0.0 --json"),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
+@REPOSITORY_OPTION
 @_JSON
-def show(bundle: Path, as_json: bool) -> None:
+def show(bundle: Path, repository: str | None, as_json: bool) -> None:
     """Describe BUNDLE. Its bytes are verified; its models are not loaded."""
-    with opened(bundle) as (found, manifest):
+    with opened(bundle, repository) as (found, manifest):
         click.echo(json_line(_document(found, manifest)) if as_json else _page(found, manifest))
 
 
@@ -96,14 +98,15 @@ def _text(value: Any) -> str:
     epilog=examples("edgerun bundle verify cards-1.0.0.tar"),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
+@REPOSITORY_OPTION
 @_JSON
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path, repository: str | None, as_json: bool) -> None:
     """Check every byte of BUNDLE, load its models and reproduce its golden examples.
 
     What this machine lacks of what a device must have is told, and is no error.
     """
     say("verifying")
-    with opened(bundle) as (found, manifest):
+    with opened(bundle, repository) as (found, manifest):
         taken = measure(found.folder)
         unmet = unmet_requirements(found.requires, this_machine())
         golden = len(found.golden)
@@ -122,17 +125,20 @@ def verify(bundle: Path, as_json: bool) -> None:
 
 @click.command(
     short_help="Say what AFTER changes, down to the share of keys that move.",
-    epilog=examples("edgerun bundle diff cards-1.0.0.tar cards-1.1.0.tar", "edgerun bundle diff old.tar new/ --json"),
+    epilog=examples(
+        "edgerun bundle diff cards-1.0.0.tar cards-1.1.0.tar", "edgerun bundle diff cards@1.0.0 new/ --json"
+    ),
 )
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
+@REPOSITORY_OPTION
 @_JSON
-def diff(before: Path, after: Path, as_json: bool) -> None:
+def diff(before: Path, after: Path, repository: str | None, as_json: bool) -> None:
     """Say what AFTER changes against BEFORE: models, graph, weights, requirements and sizes.
 
     The share of keys that move is exact: the ranges of both splits are laid over each other.
     """
-    with opened(before) as old, opened(after) as new:
+    with opened(before, repository) as old, opened(after, repository) as new:
         document = compare(old, new)
     click.echo(json_line(document) if as_json else _diff_page(document))
 
