@@ -45,6 +45,21 @@ def chi_square_tail(statistic: float, degrees: float) -> float:
     return float(special.chdtrc(degrees, statistic))
 
 
+def kolmogorov_tail(statistic: float) -> float:
+    """Return the chance that the greatest absolute value of a Brownian bridge exceeds the statistic."""
+    return float(special.kolmogorov(statistic))
+
+
+def kolmogorov_quantile(share: float) -> float:
+    """Return the number that the greatest absolute value of a Brownian bridge exceeds with the chance `share`."""
+    return float(special.kolmogi(share))
+
+
+def chi_square_quantile(share: float, degrees: float) -> float:
+    """Return the number that chi-square of so many degrees of freedom exceeds with the chance `share`."""
+    return float(special.chdtri(degrees, share))
+
+
 def binomial_cdf(successes: int, trials: int, share: float) -> float:
     """Return the chance of at most so many successes."""
     return float(special.bdtr(successes, trials, share))
