@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Difference, Estimate, estimate, smooth, tested
+from edgerun_sync.experiments.estimates import Difference, Estimate, as_difference, estimate, smooth
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def compare_aucs(control: Auc, treatment: Auc, alpha: float = 0.05) -> Differenc
     total = control.variance + treatment.variance
     rest = sum(found.variance**2 / (found.positives + found.negatives - 1) for found in (control, treatment))
     degrees = total**2 / rest if rest > 0 else math.inf
-    return tested(estimate(treatment.value - control.value, total, degrees, alpha))
+    return as_difference(estimate(treatment.value - control.value, total, degrees, alpha))
 
 
 def compare_paired_scores(
@@ -133,7 +133,7 @@ def compare_paired_scores(
     each = [(second.positive - first.positive, np.ones(m)), (second.negative - first.negative, np.ones(n))]
     value = float(each[0][0].mean())
     variance = sum(_variance_of_mean(steps, weights) for steps, weights in each)
-    return tested(estimate(value, variance, math.inf, alpha))
+    return as_difference(estimate(value, variance, math.inf, alpha))
 
 
 def compare_paired_bins(positive: ArrayLike, negative: ArrayLike, alpha: float = 0.05) -> Difference:
@@ -159,7 +159,7 @@ def compare_paired_bins(positive: ArrayLike, negative: ArrayLike, alpha: float =
     ]
     value = float(np.average(each[0][0], weights=each[0][1]))
     variance = sum(_variance_of_mean(steps, weights) for steps, weights in each)
-    return tested(estimate(value, variance, math.inf, alpha))
+    return as_difference(estimate(value, variance, math.inf, alpha))
 
 
 def auc_influence(positive: ArrayLike, negative: ArrayLike) -> Influence:

@@ -108,7 +108,7 @@ def reliability(bins: ScoreBins, alpha: float = 0.05) -> Reliability:
     if total == 0:
         raise ExperimentError("there is no labelled call in any bin yet; wait for labels")
     with np.errstate(invalid="ignore", divide="ignore"):  # of an empty bin, NaN is the answer
-        score, rate = bins.score / bins.calls, bins.positive / bins.calls
+        score, rate = np.minimum(bins.score / bins.calls, 1), bins.positive / bins.calls
         effective = _effective_calls(bins, rate)
         noise = np.sqrt(2 / math.pi * score * (1 - score) / effective)
     low, high = _wilson(rate, effective, normal_quantile(1 - alpha / 2))

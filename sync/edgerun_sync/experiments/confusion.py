@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Difference, Estimate, difference, estimate, tested
+from edgerun_sync.experiments.estimates import Difference, Estimate, as_difference, difference, estimate
 from edgerun_sync.experiments.moments import Moments, moments_of
 
 if TYPE_CHECKING:
@@ -68,13 +68,20 @@ class Measures(NamedTuple):
 
 
 def cell_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the variables of a matrix of units, k² of them: calls of each true class with each predicted one."""
-    return tuple(f"cell_{truth}_{predicted}" for truth in classes for predicted in classes)
+    """Return the variables of a matrix of units, k²: ``cell_i_j``, calls of the true class i and the predicted class j.
+
+    Classes go by their numbers from 0, so that a name may hold anything.
+    """
+    numbers = range(len(classes))
+    return tuple(f"cell_{truth}_{predicted}" for truth in numbers for predicted in numbers)
 
 
 def margin_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the variables from which measures are computed, 3k: of each class, calls right, true and predicted."""
-    return tuple(f"{margin}_{name}" for margin in _MARGINS for name in classes)
+    """Return the variables from which measures are computed, 3k: ``right_i``, ``truth_i`` and ``predicted_i``.
+
+    They are calls that are rightly of class i, truly of it, and predicted to be; i is the class's number from 0.
+    """
+    return tuple(f"{margin}_{number}" for margin in _MARGINS for number in range(len(classes)))
 
 
 def cell_moments(classes: Sequence[str], cells: ArrayLike) -> Moments:
@@ -211,7 +218,8 @@ def compare_paired_measures(paired: Moments, classes: Sequence[str], alpha: floa
     variances = np.einsum("ij,jk,ik->i", slope, found.covariance(), slope) / found.n
     pairs = zip(_names(classes), second - first, variances, strict=True)
     return {
-        name: tested(estimate(float(value), float(variance), found.n - 1, alpha)) for name, value, variance in pairs
+        name: as_difference(estimate(float(value), float(variance), found.n - 1, alpha))
+        for name, value, variance in pairs
     }
 
 

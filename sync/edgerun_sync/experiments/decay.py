@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Difference, Estimate, smooth, tested
+from edgerun_sync.experiments.estimates import Difference, Estimate, as_difference, smooth
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
@@ -80,5 +80,5 @@ def decay(moments: Moments, alpha: float = 0.05) -> Decay:
     scores = np.array([[-start, -slope, 0, 1, 0], [0, -start, -slope, 0, 1]])  # of a unit, from its sums
     gradients = bread @ scores
     at_start = smooth(found, start, gradients[0], alpha)
-    per_day = tested(smooth(found, slope, gradients[1], alpha))
+    per_day = as_difference(smooth(found, slope, gradients[1], alpha))
     return Decay(per_day, at_start, age / calls if calls else math.nan)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.bridges import bridge_quantile, bridge_tail, weighted_bridge
-from edgerun_sync.experiments.distributions import chi_square_quantile, chi_square_tail
+from edgerun_sync.experiments.bridges import GammaLaw, bridge_quantile, bridge_tail, weighted_bridge
 from edgerun_sync.experiments.estimates import require_alpha
 
 if TYPE_CHECKING:
@@ -35,6 +34,23 @@ PSI_BINS = 10
 
 _SMOOTHING = 0.5
 """Rows added to each bin of the PSI on both sides, so that an empty bin is not infinitely far."""
+
+
+class DesignEffect(NamedTuple):
+    """By how much distances of samples are greater by chance where rows of a unit are alike; 1 for independent rows."""
+
+    mean: float
+    """Variance of the bins' shares beside that of as many independent rows, on the average of all directions."""
+
+    variation: float
+    """Of that between the directions: standard deviation over mean."""
+
+    cumulative: float
+    """Variance of the distribution function beside that of independent rows, where it is the greatest."""
+
+
+INDEPENDENT = DesignEffect(1.0, 0.0, 1.0)
+"""Rows that do not depend on each other, such as those of a training set."""
 
 
 class Drift(NamedTuple):
@@ -66,7 +82,7 @@ def psi(
     bins: int = PSI_BINS,
     alpha: float = 0.05,
     relevant: float = PSI_RELEVANT,
-    design_effects: tuple[float, float] = (1.0, 1.0),
+    design_effects: tuple[DesignEffect, DesignEffect] = (INDEPENDENT, INDEPENDENT),
 ) -> Drift:
     """Return the population stability index over equal parts of the reference, and a bin for missing values.
 
@@ -76,14 +92,13 @@ def psi(
         bins: at most so many; a value that is more frequent than a bin has one of its own.
         alpha: chance of a false alarm.
         relevant: what the index must exceed its noise by, whatever the sample sizes.
-        design_effects: of the reference and of the current sample, by `design_effect`; 1 for independent rows.
+        design_effects: of the reference and of the current sample, by `design_effect`.
 
     Raises:
         ExperimentError: a sample is empty, or an argument is out of its range.
     """
     if bins < 2:
         raise ExperimentError(f"a PSI needs at least 2 bins, not {bins}")
-    _require_rows(reference.weights, current.weights)
     borders = _borders(reference, bins)
     sides = [
         np.append(np.bincount(np.searchsorted(borders, side.values), side.weights, len(borders) + 1), side.missing)
@@ -98,14 +113,15 @@ def psi_of_weights(
     *,
     alpha: float = 0.05,
     relevant: float = PSI_RELEVANT,
-    design_effects: tuple[float, float] = (1.0, 1.0),
+    design_effects: tuple[DesignEffect, DesignEffect] = (INDEPENDENT, INDEPENDENT),
 ) -> Drift:
     """Return the population stability index from rows in each bin or category, [bins], the same ones on both sides.
 
     Half a row is added to each bin, so it is a little less than by the plain formula where bins hold few rows.
 
     Source: under no drift the index is (1/n + 1/m) times a chi-square of bins - 1 degrees of freedom: Yurdakul,
-    "Statistical properties of population stability index" (Western Michigan University, 2018), theorem 3.2.
+    "Statistical properties of population stability index" (Western Michigan University, 2018); of rows of units, by
+    the correction of Rao and Scott to the second order (see `design_effect`).
 
     Raises:
         ExperimentError: the shapes differ, a weight is negative, a sample is empty, or an argument is out of its range.
@@ -116,16 +132,14 @@ def psi_of_weights(
     _require_rows(before, after)
     require_alpha(alpha)
     held = before + after > 0
-    scale = _variance_scale(before.sum(), after.sum(), design_effects)
     degrees = int(held.sum()) - 1
     if degrees == 0:
         return Drift("psi", 0.0, 0.0, relevant, 1.0, False)
+    law = _law_of_psi(before.sum(), after.sum(), degrees, design_effects)
     shares = [(side[held] + _SMOOTHING) / (side.sum() + _SMOOTHING * (degrees + 1)) for side in (before, after)]
     statistic = float((shares[1] - shares[0]) @ np.log(shares[1] / shares[0]))
-    noise = scale * degrees
-    threshold = max(scale * chi_square_quantile(alpha, degrees), noise + relevant)
-    p_value = chi_square_tail(statistic / scale, degrees)
-    return Drift("psi", statistic, noise, threshold, p_value, statistic > threshold)
+    threshold = max(law.quantile(alpha), law.mean + relevant)
+    return Drift("psi", statistic, law.mean, threshold, law.tail(statistic), statistic > threshold)
 
 
 def kolmogorov_smirnov(
@@ -134,7 +148,7 @@ def kolmogorov_smirnov(
     *,
     alpha: float = 0.05,
     relevant: float = KS_RELEVANT,
-    design_effects: tuple[float, float] = (1.0, 1.0),
+    design_effects: tuple[DesignEffect, DesignEffect] = (INDEPENDENT, INDEPENDENT),
 ) -> Drift:
     """Return the greatest difference of the two distribution functions. Missing values are left out.
 
@@ -150,7 +164,7 @@ def kolmogorov_smirnov(
     """
     require_alpha(alpha)
     _, before, after = _distribution_functions(reference, current)
-    scale = math.sqrt(_variance_scale(reference.weights.sum(), current.weights.sum(), design_effects))
+    scale = _step(reference.weights.sum(), current.weights.sum(), design_effects)
     statistic = float(np.abs(before - after).max())
     points = _pooled(reference, current, before, after)[:-1]
     threshold = max(scale * bridge_quantile(points, alpha), relevant)
@@ -163,7 +177,7 @@ def wasserstein(
     *,
     alpha: float = 0.05,
     relevant: float = WASSERSTEIN_RELEVANT,
-    design_effects: tuple[float, float] = (1.0, 1.0),
+    design_effects: tuple[DesignEffect, DesignEffect] = (INDEPENDENT, INDEPENDENT),
 ) -> Drift:
     """Return how far values moved on the average, in standard deviations of the reference. Missing values are left out.
 
@@ -184,37 +198,45 @@ def wasserstein(
         return Drift("wasserstein", math.inf if moved else 0.0, 0.0, relevant, 0.0 if moved else 1.0, moved > 0)
     steps = np.diff(values) / unit
     statistic = float(np.abs(before - after)[:-1] @ steps)
-    scale = math.sqrt(_variance_scale(reference.weights.sum(), current.weights.sum(), design_effects))
+    scale = _step(reference.weights.sum(), current.weights.sum(), design_effects)
     law = weighted_bridge(_pooled(reference, current, before, after)[:-1], steps)
     noise = scale * law.mean
     threshold = max(scale * law.quantile(alpha), noise + relevant)
     return Drift("wasserstein", statistic, noise, threshold, law.tail(statistic / scale), statistic > threshold)
 
 
-def design_effect(weights: ArrayLike) -> float:
-    """Return how many rows of these units say as much as one independent row, at least 1.
+def design_effect(weights: ArrayLike) -> DesignEffect:
+    """Return how much greater distances are by chance because rows come from units, devices with their own ways.
 
     Args:
-        weights: rows of each unit in each bin, [units, bins]; bins as of a PSI.
+        weights: rows of each unit in each bin, [units, bins]; bins ascend, as those of a PSI do.
 
-    Source: the mean of the generalised design effects of Rao and Scott, "The analysis of categorical data from complex
-    sample surveys" (Journal of the American Statistical Association 76, 1981).
+    Source: Rao and Scott, "The analysis of categorical data from complex sample surveys" (Journal of the American
+    Statistical Association 76, 1981) and "On chi-squared tests for multiway contingency tables with cell proportions
+    estimated from survey data" (Annals of Statistics 12, 1984).
 
     Raises:
         ExperimentError: there are fewer than two units or no rows, or a weight is negative.
     """
     rows = np.asarray(weights, np.float64)
-    if rows.ndim != 2 or len(rows) < 2 or not (rows >= 0).all() or not rows.sum() > 0:
+    if rows.ndim != 2 or not (rows >= 0).all() or (rows.sum(axis=1) > 0).sum() < 2:
         raise ExperimentError(f"a design effect needs rows of two units in bins, [units, bins], not {rows.shape}")
     rows = rows[rows.sum(axis=1) > 0][:, rows.sum(axis=0) > 0]
     units, bins = rows.shape
-    if bins == 1 or units == 1:
-        return 1.0
+    if bins == 1:
+        return INDEPENDENT
     total = rows.sum()
     share = rows.sum(axis=0) / total
     away = rows - rows.sum(axis=1, keepdims=True) * share
-    variance = units / (units - 1) * np.square(away).sum(axis=0) / total**2
-    return max(float((total * variance / share).sum() / (bins - 1)), 1.0)
+    scaled = away / np.sqrt(share * total)
+    directions = np.linalg.eigvalsh(units / (units - 1) * scaled.T @ scaled)[1:]  # the least is 0: shares sum to 1
+    mean = float(directions.mean())
+    reached = np.cumsum(share)[:-1]
+    spread = units / (units - 1) * np.square(np.cumsum(away, axis=1)[:, :-1]).sum(axis=0) / total
+    cumulative = float((spread / (reached * (1 - reached))).max())
+    if mean <= 0:
+        return INDEPENDENT
+    return DesignEffect(max(mean, 1.0), float(directions.std()) / mean, max(cumulative, 1.0))
 
 
 def _require_rows(before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
@@ -222,18 +244,38 @@ def _require_rows(before: NDArray[np.float64], after: NDArray[np.float64]) -> No
         raise ExperimentError("drift needs rows on both sides; the reference or the current sample is empty")
 
 
-def _variance_scale(before: float, after: float, design_effects: tuple[float, float]) -> float:
-    if not min(design_effects) >= 1:
-        raise ExperimentError(f"design effects are at least 1, not {design_effects!r}")
-    return float(design_effects[0] / before + design_effects[1] / after)
+def _law_of_psi(before: float, after: float, degrees: int, effects: tuple[DesignEffect, DesignEffect]) -> GammaLaw:
+    """A chi-square times a factor, both by their first two moments."""
+    _require_effects(effects)
+    parts = [effect.mean / rows for effect, rows in zip(effects, (before, after), strict=True)]
+    spreads = [part * effect.variation for part, effect in zip(parts, effects, strict=True)]
+    return GammaLaw(sum(parts) * degrees, 2 * degrees * (sum(parts) ** 2 + sum(spreads) ** 2))
+
+
+def _step(before: float, after: float, effects: tuple[DesignEffect, DesignEffect]) -> float:
+    """What the difference of the distribution functions is measured in: it times a Brownian bridge."""
+    _require_effects(effects)
+    return math.sqrt(effects[0].cumulative / before + effects[1].cumulative / after)
+
+
+def _require_effects(effects: tuple[DesignEffect, DesignEffect]) -> None:
+    for effect in effects:
+        if not min(effect.mean, effect.cumulative) >= 1 or not effect.variation >= 0:
+            raise ExperimentError(f"a design effect is at least 1, not {effect}; design_effect() gives it")
 
 
 def _borders(reference: Histogram, bins: int) -> NDArray[np.float64]:
-    """Greatest values of all bins but the last: where the reference's distribution function passes each part."""
+    """Greatest values of all bins but the last: where the reference's distribution function passes each part.
+
+    A value that fills a part alone is cut off below too, or what comes to lie just below it would not be seen.
+    """
     total = float(reference.weights.sum())
+    if not total:
+        return np.array([])
     reached = np.cumsum(reference.weights) / total
     places = np.searchsorted(reached, np.arange(1, bins) / bins - 1e-12)
-    return np.unique(reference.values[places])
+    frequent = reference.values[reference.weights >= total / bins]
+    return np.unique(np.concatenate([reference.values[places], frequent, np.nextafter(frequent, -np.inf)]))
 
 
 def _distribution_functions(

@@ -150,10 +150,10 @@ def difference(control: Estimate, treatment: Estimate, alpha: float) -> Differen
     shares = ((first, control.degrees), (second, treatment.degrees))
     rest = sum(variance**2 / degrees for variance, degrees in shares if degrees > 0)
     degrees = total**2 / rest if rest > 0 else math.inf
-    return tested(estimate(treatment.value - control.value, total, degrees, alpha))
+    return as_difference(estimate(treatment.value - control.value, total, degrees, alpha))
 
 
-def tested(found: Estimate) -> Difference:
+def as_difference(found: Estimate) -> Difference:
     """Return the estimate of a difference with its test of no difference."""
     if not found.standard_error > 0:
         return Difference(*found, math.nan, math.nan)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgerun.log.profiles import PortProfile
 
 OTHER_TEXTS = "\N{HORIZONTAL ELLIPSIS}"
-"""The category of all texts that are not in both profiles' lists of frequent ones."""
+"""The category of all texts that are no category of their own."""
 
 
 class Histogram(NamedTuple):
@@ -85,7 +85,9 @@ def text_weights(
 ) -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.float64]]:
     """Return categories and how often each came in two profiles of texts: names, and two float64 [categories].
 
-    Categories are the empty text and the texts that both profiles list as frequent; `OTHER_TEXTS` is all the rest.
+    Categories are the empty text and the texts that both profiles list as frequent, or that one lists and that came
+    less often in the other for certain; there they count as often as they may have come at most. `OTHER_TEXTS` is all
+    the rest.
 
     Raises:
         ExperimentError: a port holds numbers, or has no such column.
@@ -96,13 +98,21 @@ def text_weights(
             raise ExperimentError(f"{port.name!r} holds numbers; compare those by histogram_of_port()")
         _require_column(port, column)
         sides.append(port.what)
-    listed = [side.frequent[column] for side in sides]
-    names = sorted((listed[0].keys() & listed[1].keys()) - {""})
+    names = sorted(_comparable(sides[0], sides[1], column) | _comparable(sides[1], sides[0], column))
     weights = []
-    for side, counted in zip(sides, listed, strict=True):
-        held = [float(side.empty[column]), *(float(counted[name]) for name in names)]
+    for side in sides:
+        most = float(side.error[column])
+        held = [float(side.empty[column]), *(float(side.frequent[column].get(name, most)) for name in names)]
         weights.append(np.array([*held, max(float(side.total[column]) - sum(held), 0.0)]))
     return ("", *names, OTHER_TEXTS), weights[0], weights[1]
+
+
+def _comparable(side: Texts, other: Texts, column: int) -> set[str]:
+    """Texts that a side lists, and of which it is known how the other differs."""
+    total, other_total = max(float(side.total[column]), 1.0), max(float(other.total[column]), 1.0)
+    most = float(other.error[column]) / other_total
+    counted = side.frequent[column].items()
+    return {name for name, least in counted if name and (name in other.frequent[column] or least / total > most)}
 
 
 def _require_column(port: PortProfile, column: int) -> None:

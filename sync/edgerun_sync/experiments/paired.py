@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.distributions import binomial_cdf, chi_square_tail
-from edgerun_sync.experiments.estimates import ratio, tested
+from edgerun_sync.experiments.estimates import as_difference, ratio
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def paired_difference(moments: Moments, alpha: float = 0.05) -> Difference:
     Raises:
         ExperimentError: a variable is missing, there are fewer than two units, or alpha is not between 0 and 1.
     """
-    return tested(ratio(moments, {"treatment_only": 1, "control_only": -1}, "pairs", alpha))
+    return as_difference(ratio(moments, {"treatment_only": 1, "control_only": -1}, "pairs", alpha))
 
 
 def _chi_square(control_only: int, treatment_only: int, correction: int) -> PairedTest:
