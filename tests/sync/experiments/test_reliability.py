@@ -10,7 +10,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.calibration import ScoreBins, isotonic, recalibrated, reliability, score_bins
+from edgerun_sync.experiments.reliability import ScoreBins, isotonic, recalibrated, reliability, score_bins
 from support.fleets import CALLS, UNITS
 
 EDGES = np.linspace(0, 1, 11)
