@@ -123,7 +123,7 @@ def effect(contrast: Contrast, terms: Terms) -> Effect:
         sequential=sequential,
         sequential_p=two_sided_p(as_normal(t, contrast.degrees), mixing),
         fixed=fixed,
-        fixed_p=min(1.0, 2 * _t_tail(abs(t), contrast.degrees)),
+        fixed_p=two_sided_fixed_p(contrast),
         relative=_relative(contrast, reach, 1 - terms.alpha),
     )
 
@@ -145,6 +145,11 @@ def _fieller(contrast: Contrast, t: float) -> tuple[float, float]:
     rest = contrast.centre**2 - t * t * contrast.variance
     root = math.sqrt(max(middle * middle - square * rest, 0.0))
     return (middle - root) / square, (middle + root) / square
+
+
+def two_sided_fixed_p(contrast: Contrast) -> float:
+    """Return the p-value of a contrast that is looked at once."""
+    return min(1.0, 2 * _t_tail(abs(contrast.centre) / math.sqrt(contrast.variance), contrast.degrees))
 
 
 class Bound(NamedTuple):

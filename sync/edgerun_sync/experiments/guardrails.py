@@ -62,12 +62,20 @@ def guard(contrast: Contrast, direction: Direction, margin: Margin, terms: Terms
         raise ExperimentError(f"a margin is a number from 0 on, and it is {margin.size!r}")
     better = toward(contrast, direction)
     inside = _moved(better, margin)
-    worse_terms = terms._replace(alpha=worse_alpha)
     return Guarded(
         within=sequential_bound(inside, terms),
         within_fixed=fixed_bound(inside, terms.alpha),
-        worse=sequential_bound(_negated(better), worse_terms),
+        worse=worsening(contrast, direction, terms._replace(alpha=worse_alpha)),
     )
+
+
+def worsening(contrast: Contrast, direction: Direction, terms: Terms) -> Bound:
+    """Return how much worse a metric got at least, valid at every look; of success metrics too.
+
+    Raises:
+        ExperimentError: the direction is unknown, or the level not below one half.
+    """
+    return sequential_bound(_negated(toward(contrast, direction)), terms)
 
 
 def toward(contrast: Contrast, direction: Direction) -> Contrast:
