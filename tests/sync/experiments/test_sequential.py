@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
@@ -54,6 +54,7 @@ def test_the_exact_one_sided_bound_is_a_little_inside_the_closed_form(alpha, mix
     assert one_sided_multiplier(mixing, alpha) < two_sided_multiplier(mixing, alpha)
 
 
+@settings(max_examples=25)
 @given(st.floats(-6, 12), MIXINGS)
 def test_the_p_values_are_mixtures_of_likelihood_ratios(z, mixing):
     """The mean over a normal (one-sided: half-normal) drift of the chance of the path, against no drift."""
