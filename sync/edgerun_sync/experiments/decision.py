@@ -134,8 +134,8 @@ def _decided(
         return "KEEP RUNNING", "The planned sample is not reached, and a fixed analysis is read only there."
     missing = _missing(rules, evidence, adjusted)
     waiting = [finding.sentence for finding in broken if finding.stops == "ship"]
-    if not missing and not waiting:
-        return "SHIP", _success(rules, evidence)
+    if evidence.primary.effect and not missing and not waiting:
+        return "SHIP", _success(rules, evidence, evidence.primary.effect)
     if missing and (is_over or (rules.analysis == "fixed" and not waiting)):
         return "INCONCLUSIVE", f"The experiment is over, and {_open(rules, evidence, missing)}"
     return "KEEP RUNNING", waiting[0] if waiting else f"So far {_open(rules, evidence, missing)}"
@@ -198,15 +198,11 @@ def _is_within(rules: Rules, guardrail: GuardrailEvidence) -> bool:
     return bound.p <= rules.alpha
 
 
-def _success(rules: Rules, evidence: Evidence) -> str:
-    effect = evidence.primary.effect
-    if effect is None:
-        raise ExperimentError(f"{evidence.primary.name} has no effect to speak of")
+def _success(rules: Rules, evidence: Evidence, effect: Effect) -> str:
     guardrails = len(evidence.guardrails)
     beside = "" if not guardrails else f", and {_counted(guardrails, 'guardrail')} within the margin"
-    return (
-        f"{evidence.primary.name} got better by {abs(effect.contrast.difference):.3g} ({_said(rules, effect)}){beside}."
-    )
+    gain = abs(effect.contrast.difference)
+    return f"{evidence.primary.name} got better by {gain:.3g} ({_said(rules, effect)}){beside}."
 
 
 def _open(rules: Rules, evidence: Evidence, missing: Sequence[str]) -> str:
@@ -221,7 +217,7 @@ def _said(rules: Rules, effect: Effect) -> str:
 
 
 def _counted(number: int, what: str) -> str:
-    return f"the {what} is" if number == 1 else f"all {number} {what}s are"
+    return f"the {what} is" if number == 1 else f"the {number} {what}s are"
 
 
 def _p(rules: Rules, effect: Effect) -> float:
