@@ -1,18 +1,30 @@
 """Distributions and special functions: the one module of this package that imports scipy.
 
-Everything takes and returns floats. ``scipy.special`` alone is used: ``scipy.stats`` takes ten times as long to import.
+Nearly everything takes and returns floats. ``scipy.special`` alone is used: ``scipy.stats`` takes ten times as long
+to import.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy import special
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def normal_cdf(z: float) -> float:
     """Return the chance that a standard normal variable is at most z."""
     return float(special.ndtr(z))
+
+
+def normal_cdfs(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return `normal_cdf` of each of many, float64 of the same shape."""
+    found: NDArray[np.float64] = special.ndtr(z)
+    return found
 
 
 def normal_quantile(share: float) -> float:
@@ -63,6 +75,24 @@ def chi_square_quantile(share: float, degrees: float) -> float:
 def binomial_cdf(successes: int, trials: int, share: float) -> float:
     """Return the chance of at most so many successes."""
     return float(special.bdtr(successes, trials, share))
+
+
+def hypergeometric_tails(found: int, drawn: int, marked: int, total: int) -> tuple[float, float]:
+    """Return the chances of at most and of at least so many marked ones among those drawn.
+
+    Args:
+        found: marked ones among those drawn.
+        drawn: how many are drawn.
+        marked: how many of all are marked.
+        total: all.
+    """
+    low, high = max(0, drawn + marked - total), min(drawn, marked)
+    k = np.arange(low, high + 1, dtype=np.float64)
+    ways = special.gammaln(k + 1) + special.gammaln(drawn - k + 1)
+    ways += special.gammaln(marked - k + 1) + special.gammaln(total - drawn - marked + k + 1)
+    chances = np.exp(ways.min() - ways)
+    chances /= chances.sum()
+    return float(chances[: found - low + 1].sum()), float(chances[found - low :].sum())
 
 
 def log_gamma(x: float) -> float:
