@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Difference, Estimate, as_difference, estimate, smooth
+from edgerun_sync.experiments.interval_estimates import (
+    Difference,
+    IntervalEstimate,
+    as_difference,
+    interval_estimate,
+    smooth,
+)
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
@@ -105,7 +111,7 @@ def compare_aucs(control: Auc, treatment: Auc, alpha: float = 0.05) -> Differenc
     total = control.variance + treatment.variance
     rest = sum(found.variance**2 / (found.positives + found.negatives - 1) for found in (control, treatment))
     degrees = total**2 / rest if rest > 0 else math.inf
-    return as_difference(estimate(treatment.value - control.value, total, degrees, alpha))
+    return as_difference(interval_estimate(treatment.value - control.value, total, degrees, alpha))
 
 
 def compare_paired_scores(
@@ -133,7 +139,7 @@ def compare_paired_scores(
     each = [(second.positive - first.positive, np.ones(m)), (second.negative - first.negative, np.ones(n))]
     value = float(each[0][0].mean())
     variance = sum(_variance_of_mean(steps, weights) for steps, weights in each)
-    return as_difference(estimate(value, variance, math.inf, alpha))
+    return as_difference(interval_estimate(value, variance, math.inf, alpha))
 
 
 def compare_paired_bins(positive: ArrayLike, negative: ArrayLike, alpha: float = 0.05) -> Difference:
@@ -159,7 +165,7 @@ def compare_paired_bins(positive: ArrayLike, negative: ArrayLike, alpha: float =
     ]
     value = float(np.average(each[0][0], weights=each[0][1]))
     variance = sum(_variance_of_mean(steps, weights) for steps, weights in each)
-    return as_difference(estimate(value, variance, math.inf, alpha))
+    return as_difference(interval_estimate(value, variance, math.inf, alpha))
 
 
 def auc_influence(positive: ArrayLike, negative: ArrayLike) -> Influence:
@@ -176,7 +182,7 @@ def auc_influence(positive: ArrayLike, negative: ArrayLike) -> Influence:
     return Influence(value, (placed.positive - value) / above.sum(), (placed.negative - value) / below.sum())
 
 
-def auc_of_influence(value: float, moments: Moments, alpha: float = 0.05) -> Estimate:
+def auc_of_influence(value: float, moments: Moments, alpha: float = 0.05) -> IntervalEstimate:
     """Return the area with units as clusters, from the moments of the sums of influence by unit.
 
     Args:
@@ -194,7 +200,7 @@ def auc_of_influence(value: float, moments: Moments, alpha: float = 0.05) -> Est
     return smooth(found, value, [found.n], alpha)
 
 
-def clustered_auc(positive: ArrayLike, negative: ArrayLike, alpha: float = 0.05) -> Estimate:
+def clustered_auc(positive: ArrayLike, negative: ArrayLike, alpha: float = 0.05) -> IntervalEstimate:
     """Return the area with units as clusters, from counts [units, bins] of the positive and the negative calls.
 
     Raises:
@@ -259,5 +265,5 @@ def _auc(placed: Placements, above: NDArray[np.float64], below: NDArray[np.float
     m, n = float(above.sum()), float(below.sum())
     value = float(above @ placed.positive) / m
     variance = _variance_of_mean(placed.positive, above) + _variance_of_mean(placed.negative, below)
-    found = estimate(value, variance, math.inf, alpha)
+    found = interval_estimate(value, variance, math.inf, alpha)
     return Auc(value, variance, m, n, max(found.low, 0.0), min(found.high, 1.0))

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Difference, Estimate, as_difference, difference, estimate
+from edgerun_sync.experiments.interval_estimates import (
+    Difference,
+    IntervalEstimate,
+    as_difference,
+    difference,
+    interval_estimate,
+)
 from edgerun_sync.experiments.moments import Moments, moments_of
 
 if TYPE_CHECKING:
@@ -57,14 +63,14 @@ class Measures(NamedTuple):
     degrees: int
     """Units less one."""
 
-    def estimate_of(self, name: str, alpha: float = 0.05) -> Estimate:
+    def estimate_of(self, name: str, alpha: float = 0.05) -> IntervalEstimate:
         """Return a measure with its interval at the level 1 - alpha.
 
         Raises:
             ExperimentError: there is no such measure, or alpha is not between 0 and 1.
         """
         at = _at(self, name)
-        return estimate(float(self.value[at]), float(self.covariance[at, at]), self.degrees, alpha)
+        return interval_estimate(float(self.value[at]), float(self.covariance[at, at]), self.degrees, alpha)
 
 
 def cell_names(classes: Sequence[str]) -> tuple[str, ...]:
@@ -129,7 +135,7 @@ def confusion_matrix(cells: Moments, classes: Sequence[str], alpha: float = 0.05
     """
     found = cells.select(cell_names(classes))
     share, variances = _shares(found)
-    intervals = [estimate(*pair, found.n - 1, alpha) for pair in zip(share, variances, strict=True)]
+    intervals = [interval_estimate(*pair, found.n - 1, alpha) for pair in zip(share, variances, strict=True)]
     return _matrix(classes, found.mean * found.n, intervals)
 
 
@@ -148,7 +154,9 @@ def compare_confusion(
         ExperimentError: as `confusion_matrix`.
     """
     arms = [arm.select(cell_names(classes)) for arm in (control, treatment)]
-    first, second = ([estimate(*pair, arm.n - 1, alpha) for pair in zip(*_shares(arm), strict=True)] for arm in arms)
+    first, second = (
+        [interval_estimate(*pair, arm.n - 1, alpha) for pair in zip(*_shares(arm), strict=True)] for arm in arms
+    )
     intervals = [difference(*pair, alpha) for pair in zip(first, second, strict=True)]
     counts = arms[0].mean * arms[0].n + arms[1].mean * arms[1].n
     return _matrix(classes, counts, intervals)
@@ -218,7 +226,7 @@ def compare_paired_measures(paired: Moments, classes: Sequence[str], alpha: floa
     variances = np.einsum("ij,jk,ik->i", slope, found.covariance(), slope) / found.n
     pairs = zip(_names(classes), second - first, variances, strict=True)
     return {
-        name: as_difference(estimate(float(value), float(variance), found.n - 1, alpha))
+        name: as_difference(interval_estimate(float(value), float(variance), found.n - 1, alpha))
         for name, value, variance in pairs
     }
 
@@ -240,7 +248,7 @@ def _shares(cells: Moments) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _matrix(
-    classes: Sequence[str], count: NDArray[np.float64], intervals: Sequence[Estimate | Difference]
+    classes: Sequence[str], count: NDArray[np.float64], intervals: Sequence[IntervalEstimate | Difference]
 ) -> ConfusionMatrix:
     k = len(classes)
     share, low, high = (np.array([getattr(found, end) for found in intervals]) for end in ("value", "low", "high"))

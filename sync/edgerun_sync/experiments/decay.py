@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Difference, Estimate, as_difference, smooth
+from edgerun_sync.experiments.interval_estimates import Difference, IntervalEstimate, as_difference, smooth
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Decay(NamedTuple):
     per_day: Difference
     """Change of the accuracy a day, with its test of no change."""
 
-    at_start: Estimate
+    at_start: IntervalEstimate
     """Accuracy that the line gives for age 0."""
 
     mean_age_days: float

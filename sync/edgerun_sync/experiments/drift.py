@@ -13,7 +13,7 @@ import numpy as np
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.bridges import GammaLaw, bridge_quantile, bridge_tail, weighted_bridge
-from edgerun_sync.experiments.estimates import require_alpha
+from edgerun_sync.experiments.interval_estimates import require_alpha
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

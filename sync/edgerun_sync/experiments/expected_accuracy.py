@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Estimate, ratio, smooth
+from edgerun_sync.experiments.interval_estimates import IntervalEstimate, ratio, smooth
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ class ExpectedMeasures(NamedTuple):
 class ExpectedAccuracy(NamedTuple):
     """The expected accuracy beside the realised one. Intervals are of the level 1 - alpha, with units as clusters."""
 
-    expected: Estimate
+    expected: IntervalEstimate
     """Mean confidence of all calls."""
 
-    realised: Estimate
+    realised: IntervalEstimate
     """Share of right calls among the labelled ones; NaN where none is."""
 
-    gap: Estimate
+    gap: IntervalEstimate
     """Realised less expected accuracy of the labelled calls: overconfidence where it is below 0; NaN where none is."""
 
-    corrected: Estimate
+    corrected: IntervalEstimate
     """Expected accuracy of all calls plus the gap: holds for all calls if those with labels were drawn at random."""
 
 
@@ -132,7 +132,7 @@ def expected_accuracy(moments: Moments, alpha: float = 0.05) -> ExpectedAccuracy
     return ExpectedAccuracy(expected, realised, gap, _corrected(found, expected, gap, alpha))
 
 
-def _corrected(moments: Moments, expected: Estimate, gap: Estimate, alpha: float) -> Estimate:
+def _corrected(moments: Moments, expected: IntervalEstimate, gap: IntervalEstimate, alpha: float) -> IntervalEstimate:
     calls, _, labelled, *_ = moments.mean.tolist()
     if not calls or not labelled:
         return gap

@@ -1,7 +1,7 @@
 """Losses of predicted probabilities, a number for each labelled call: log-loss and Brier score.
 
-Summed by unit they are the numerator of a ratio of which the calls are the denominator: `estimates.ratio` gives an
-arm's loss with its interval, `estimates.difference` that of two arms.
+Summed by unit they are the numerator of a ratio of which the calls are the denominator: `interval_estimates.ratio`
+gives an arm's loss with its interval, `interval_estimates.difference` that of two arms.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import Estimate, ratio
+from edgerun_sync.experiments.interval_estimates import IntervalEstimate, ratio
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ POLICY_NAMES = ("weight", "weighted", "weight_squared", "calls")
 class OffPolicy(NamedTuple):
     """The outcome that another split would have had."""
 
-    outcome: Estimate
+    outcome: IntervalEstimate
     """Mean outcome a call under the new split, with units as clusters."""
 
     calls: float

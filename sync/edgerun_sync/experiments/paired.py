@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.distributions import binomial_cdf, chi_square_tail
-from edgerun_sync.experiments.estimates import as_difference, ratio
+from edgerun_sync.experiments.interval_estimates import as_difference, ratio
 from edgerun_sync.experiments.moments import moments_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from edgerun_sync.experiments.estimates import Difference
+    from edgerun_sync.experiments.interval_estimates import Difference
     from edgerun_sync.experiments.moments import Moments
 
 PAIRED_NAMES = ("control_only", "treatment_only", "pairs")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun.log.profiles import Texts
 from edgerun_sync.experiments.drift import INDEPENDENT, kolmogorov_smirnov, psi, psi_of_weights, wasserstein
-from edgerun_sync.experiments.estimates import require_alpha
 from edgerun_sync.experiments.histograms import histogram_of_port, text_weights
+from edgerun_sync.experiments.interval_estimates import require_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.distributions import normal_quantile
-from edgerun_sync.experiments.estimates import require_alpha
+from edgerun_sync.experiments.interval_estimates import require_alpha
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

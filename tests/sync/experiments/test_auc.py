@@ -21,7 +21,7 @@ from edgerun_sync.experiments.auc import (
     compare_paired_bins,
     compare_paired_scores,
 )
-from edgerun_sync.experiments.estimates import difference
+from edgerun_sync.experiments.interval_estimates import difference
 from edgerun_sync.experiments.moments import moments_of
 from support.fleets import CALLS, UNITS, binomial_bounds
 

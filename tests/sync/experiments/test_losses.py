@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import difference, ratio
+from edgerun_sync.experiments.interval_estimates import difference, ratio
 from edgerun_sync.experiments.losses import PROBABILITY_MIN, brier_scores, log_losses
 from edgerun_sync.experiments.moments import moments_of
 from support.fleets import CALLS, UNITS, binomial_bounds, chances

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import ratio
+from edgerun_sync.experiments.interval_estimates import ratio
 from edgerun_sync.experiments.moments import moments_of
 from edgerun_sync.experiments.off_policy import off_policy, policy_moments, policy_weights, weights_of
 from support.fleets import CALLS, UNITS, binomial_bounds, chances

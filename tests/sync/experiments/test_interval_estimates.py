@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.estimates import as_difference, difference, estimate, ratio, smooth
+from edgerun_sync.experiments.comparing import contrast
+from edgerun_sync.experiments.interval_estimates import (
+    as_difference,
+    contrast_of,
+    difference,
+    interval_estimate,
+    ratio,
+    smooth,
+)
+from edgerun_sync.experiments.metrics import Ratio
 from edgerun_sync.experiments.moments import moments_of
 
 SAMPLES = st.lists(st.floats(-100, 100), min_size=3, max_size=30).filter(lambda values: np.std(values) > 1e-3)
@@ -57,7 +66,7 @@ def test_a_smooth_function_has_the_error_of_its_tangent():
 
 @pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-6])
 def test_a_smaller_alpha_is_a_wider_interval_around_the_same_value(alpha):
-    found = estimate(2.0, 0.25, math.inf, alpha)
+    found = interval_estimate(2.0, 0.25, math.inf, alpha)
     assert found.high - 2.0 == pytest.approx(0.5 * stats.norm.isf(alpha / 2))
     assert 2.0 - found.low == pytest.approx(found.high - 2.0)
 
@@ -77,10 +86,24 @@ def test_nothing_divided_by_nothing_is_nothing():
     assert math.isnan(as_difference(found).p_value)
 
 
+def test_the_contrast_of_two_ratios_is_the_one_that_effects_make():
+    rng = np.random.default_rng(20314)
+    arms = [moments_of({"y": rng.random(size), "x": 1 + rng.random(size)}) for size in (40, 60)]
+    expected = contrast(Ratio("y", "x"), arms[1], arms[0])
+    assert contrast_of(*(ratio(arm, {"y": 1}, "x", 0.05) for arm in arms)) == pytest.approx(expected)
+
+
+def test_a_metric_that_is_not_defined_has_no_contrast():
+    varied = mean_of(np.arange(10.0))
+    for other in (varied._replace(value=math.nan, standard_error=math.nan), mean_of(np.full(10, 3.0))):
+        with pytest.raises(ExperimentError, match="not defined"):
+            contrast_of(other, other)
+
+
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, math.nan])
 def test_an_alpha_that_is_no_chance_is_refused(alpha):
     with pytest.raises(ExperimentError, match="alpha"):
-        estimate(0.0, 1.0, 3, alpha)
+        interval_estimate(0.0, 1.0, 3, alpha)
 
 
 def test_one_unit_is_refused():

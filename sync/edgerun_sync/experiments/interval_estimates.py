@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
+from edgerun_sync.experiments.contrasts import Contrast, information_of
 from edgerun_sync.experiments.distributions import t_cdf, t_quantile
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from edgerun_sync.experiments.moments import Moments
 
 
-class Estimate(NamedTuple):
+class IntervalEstimate(NamedTuple):
     """A number that was estimated, and the interval that holds the true one at the level 1 - alpha."""
 
     value: float
@@ -76,7 +77,7 @@ def require_alpha(alpha: float) -> None:
         raise ExperimentError(f"alpha is the chance of an error, between 0 and 1, not {alpha!r}; 0.05 is usual")
 
 
-def estimate(value: float, variance: float, degrees: float, alpha: float) -> Estimate:
+def interval_estimate(value: float, variance: float, degrees: float, alpha: float) -> IntervalEstimate:
     """Return an estimate with its interval.
 
     Args:
@@ -91,10 +92,10 @@ def estimate(value: float, variance: float, degrees: float, alpha: float) -> Est
     require_alpha(alpha)
     error = math.nan if math.isnan(variance) else math.sqrt(max(variance, 0.0))
     reach = t_quantile(1 - alpha / 2, degrees) * error if error > 0 and degrees > 0 else math.nan
-    return Estimate(value, error, degrees, value - reach, value + reach)
+    return IntervalEstimate(value, error, degrees, value - reach, value + reach)
 
 
-def smooth(moments: Moments, value: float, gradient: ArrayLike, alpha: float) -> Estimate:
+def smooth(moments: Moments, value: float, gradient: ArrayLike, alpha: float) -> IntervalEstimate:
     """Return the estimate of a smooth function of the means of units.
 
     Args:
@@ -110,10 +111,10 @@ def smooth(moments: Moments, value: float, gradient: ArrayLike, alpha: float) ->
     """
     slope = np.asarray(gradient, np.float64)
     variance = float(slope @ moments.covariance() @ slope) / moments.n
-    return estimate(value, variance, moments.n - 1, alpha)
+    return interval_estimate(value, variance, moments.n - 1, alpha)
 
 
-def ratio(moments: Moments, numerator: Mapping[str, float], denominator: str, alpha: float) -> Estimate:
+def ratio(moments: Moments, numerator: Mapping[str, float], denominator: str, alpha: float) -> IntervalEstimate:
     """Return the estimate of a sum over a sum: all rows count alike, however many rows a unit has.
 
     Args:
@@ -127,7 +128,7 @@ def ratio(moments: Moments, numerator: Mapping[str, float], denominator: str, al
     """
     over = moments.mean_of(denominator)
     if over == 0:
-        return Estimate(math.nan, math.nan, moments.n - 1, math.nan, math.nan)
+        return IntervalEstimate(math.nan, math.nan, moments.n - 1, math.nan, math.nan)
     value = sum(factor * moments.mean_of(name) for name, factor in numerator.items()) / over
     gradient = np.zeros(len(moments.names))
     for name, factor in numerator.items():
@@ -136,7 +137,7 @@ def ratio(moments: Moments, numerator: Mapping[str, float], denominator: str, al
     return smooth(moments, value, gradient, alpha)
 
 
-def difference(control: Estimate, treatment: Estimate, alpha: float) -> Difference:
+def difference(control: IntervalEstimate, treatment: IntervalEstimate, alpha: float) -> Difference:
     """Return the difference of two estimates from arms that share no unit.
 
     Source: Welch, "The generalization of Student's problem when several different population variances are involved"
@@ -150,10 +151,39 @@ def difference(control: Estimate, treatment: Estimate, alpha: float) -> Differen
     shares = ((first, control.degrees), (second, treatment.degrees))
     rest = sum(variance**2 / degrees for variance, degrees in shares if degrees > 0)
     degrees = total**2 / rest if rest > 0 else math.inf
-    return as_difference(estimate(treatment.value - control.value, total, degrees, alpha))
+    return as_difference(interval_estimate(treatment.value - control.value, total, degrees, alpha))
 
 
-def as_difference(found: Estimate) -> Difference:
+def contrast_of(control: IntervalEstimate, treatment: IntervalEstimate) -> Contrast:
+    """Return the contrast of two arms that share no unit: by it a model metric has sequential intervals and margins.
+
+    The estimates must be clustered by unit, so that their degrees of freedom are units less one.
+
+    Raises:
+        ExperimentError: an estimate is not defined, or no unit differs from another in either arm.
+    """
+    found = difference(control, treatment, 0.5)
+    if not found.standard_error > 0:
+        raise ExperimentError(
+            "a model metric is not defined in both arms, or no unit differs from another; wait for more"
+        )
+    units = [round(side.degrees) + 1 for side in (treatment, control)]
+    return Contrast(
+        treatment_units=units[0],
+        control_units=units[1],
+        treatment=treatment.value,
+        control=control.value,
+        difference=found.value,
+        centre=found.value,
+        variance=found.standard_error**2,
+        degrees=found.degrees,
+        base_variance=control.standard_error**2,
+        base_covariance=-(control.standard_error**2),
+        information=information_of(*units),
+    )
+
+
+def as_difference(found: IntervalEstimate) -> Difference:
     """Return the estimate of a difference with its test of no difference."""
     if not found.standard_error > 0:
         return Difference(*found, math.nan, math.nan)
