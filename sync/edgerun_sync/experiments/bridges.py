@@ -17,6 +17,7 @@ from edgerun_sync.experiments.distributions import (
     chi_square_tail,
     kolmogorov_quantile,
     kolmogorov_tail,
+    normal_quantile,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ _GROUPS_MAX = 256
 _NODES, _NODES_FAR = 64, 128
 _STEP_MIN = 1 / 256
 """Shares that lie nearer to each other, or to 0 or 1, are one: between them a bridge moves too little to matter."""
-_HALVINGS = 16
+_STEPS_MAX = 30
+_NEAR_ENOUGH = 1e-6
+_SMALLEST = 1e-300
 _NEAR = 1.6
 """Up to it the fewer nodes are near enough to each other for the shortest step."""
 _FAR = 2.5
@@ -66,16 +69,36 @@ def bridge_tail(points: NDArray[np.float64], x: float) -> float:
 
 
 def bridge_quantile(points: NDArray[np.float64], share: float) -> float:
-    """Return what the absolute value of a bridge exceeds at one of the points with the chance `share`."""
+    """Return what the absolute value of a bridge exceeds at one of the points with the chance `share`.
+
+    Source: false position with halved ends (the Illinois algorithm), on the logarithm of the chance.
+    """
     high = kolmogorov_quantile(share)
     kept = _apart(points)
     if len(points) > POINTS_MAX or high > _FAR or not len(kept):
         return high
-    low = 0.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if 1 - _within(kept, middle) > share else (low, middle)
+    low = math.sqrt(float((kept * (1 - kept)).max())) * normal_quantile(1 - share / 2)  # of the widest point alone
+    above, below = _log_excess(points, low, share), _log_excess(points, high, share)
+    if above <= 0:  # one point, or one that is all that counts
+        return low
+    kept_end = 0
+    for _ in range(_STEPS_MAX):
+        middle = low + (high - low) * above / (above - below)
+        found = _log_excess(points, middle, share)
+        if abs(found) < _NEAR_ENOUGH or high - low < _NEAR_ENOUGH:
+            return middle
+        if found > 0:
+            low, above, below = middle, found, below / 2 if kept_end == 1 else below
+            kept_end = 1
+        else:
+            high, below, above = middle, found, above / 2 if kept_end == -1 else above
+            kept_end = -1
     return high
+
+
+def _log_excess(points: NDArray[np.float64], x: float, share: float) -> float:
+    """Above 0 where x is exceeded more often than with the chance `share`."""
+    return math.log(max(bridge_tail(points, x), _SMALLEST) / share)
 
 
 def weighted_bridge(points: NDArray[np.float64], weights: NDArray[np.float64]) -> GammaLaw:

@@ -286,7 +286,7 @@ def _values(
             np.concatenate([one, -one * recall, none], axis=1) / truth[:, None],
             np.concatenate([2 * one, -one * f1, -one * f1], axis=1) / (truth + predicted)[:, None],
         ]
-        overall = np.concatenate([np.ones(k), np.full(k, -accuracy), np.zeros(k)]) / truth.sum()
+        overall = np.concatenate([np.ones(k), np.full(k, -accuracy), np.zeros(k)]) / (truth.sum() or np.nan)
     values = [np.where(has, value, np.nan) for has, value in zip(defined, (precision, recall, f1), strict=True)]
     slopes = [np.where(has[:, None], slope, np.nan) for has, slope in zip(defined, slopes, strict=True)]
     macro = [_mean_of(value, has) for value, has in zip(values, defined, strict=True)]

@@ -83,6 +83,14 @@ def test_a_class_that_is_never_predicted_has_a_recall_and_no_precision():
     assert found.estimate_of("macro_recall").value == pytest.approx(1 / 2)
 
 
+def test_an_arm_without_a_label_has_no_measure():
+    found = of(np.zeros((3, 3, 3)))
+    assert np.isnan(found.value).all()
+    assert np.isnan(found.covariance).all()
+    margins = margins_of(cell_moments(CLASSES, np.zeros((3, 3, 3))), CLASSES)
+    assert all(np.isnan(each.p_value) for each in compare_measures(margins, margins, CLASSES).values())
+
+
 # Variances.
 
 
