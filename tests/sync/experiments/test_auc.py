@@ -200,6 +200,29 @@ def test_arms_that_are_alike_differ_in_one_of_twenty_fleets():
     assert low <= alarms <= high
 
 
+def test_two_models_that_are_alike_on_the_same_calls_differ_in_one_of_twenty_fleets():
+    seed, runs = 20317, 600
+    rng = np.random.default_rng(seed)
+    alarms = 0
+    for _ in range(runs):
+        labels = rng.random((UNITS, CALLS)) < 0.4
+        seen = labels + rng.normal(size=labels.shape)
+        models = []
+        for _ in range(2):  # each model has its own way with each device
+            way = rng.normal(size=(UNITS, 1)) * np.where(labels, 1, -1)
+            places = np.clip(((seen + way + 3) * 3).astype(int), 0, 20)
+            counts = np.zeros((2, UNITS, 21))
+            np.add.at(counts, (1 - labels, np.arange(UNITS)[:, None], places), 1)
+            models.append((counts, auc_influence(*counts.sum(axis=1))))
+        added = [counts[0] @ found.positive + counts[1] @ found.negative for counts, found in models]
+        moments = moments_of({"influence": added[1] - added[0]})
+        found = auc_of_influence(models[1][1].value - models[0][1].value, moments)
+        alarms += not found.low <= 0 <= found.high
+    print(f"seed {seed}: {alarms} of {runs}")
+    low, high = binomial_bounds(runs, 0.05)
+    assert low <= alarms <= high
+
+
 def test_the_interval_of_the_clustered_area_holds_the_true_one_in_19_of_20_fleets():
     seed, runs = 20267, 600
     rng = np.random.default_rng(seed)

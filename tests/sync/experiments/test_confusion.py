@@ -186,6 +186,36 @@ def test_every_measure_of_arms_that_are_alike_differs_in_one_of_twenty_fleets():
     assert all(low <= count <= high for count in alarms.values())
 
 
+def test_every_cell_of_arms_that_are_alike_differs_in_one_of_twenty_fleets():
+    seed, runs = 20315, 400
+    rng = np.random.default_rng(seed)
+    alarms = np.zeros((3, 3))
+    for control, treatment in zip(fleet(rng, runs), fleet(rng, runs), strict=True):
+        found = compare_confusion(*(cell_moments(CLASSES, cells) for cells in (control, treatment)), CLASSES)
+        alarms += (found.low > 0) | (found.high < 0)
+    print(f"seed {seed}: of {runs}, {alarms.astype(int).tolist()}")
+    low, high = binomial_bounds(runs, 0.05)
+    assert ((low <= alarms) & (alarms <= high)).all()
+
+
+def test_every_measure_of_two_models_that_are_alike_on_the_same_calls_differs_in_one_of_twenty_fleets():
+    seed, runs = 20316, 400
+    rng = np.random.default_rng(seed)
+    alarms = np.zeros(len(of(fleet(rng, 1)[0]).names))
+    for _ in range(runs):
+        truth = rng.choice(3, (UNITS, CALLS), p=[0.5, 0.3, 0.2])
+        easy = chances(rng, 0.8, (UNITS, 1))
+        sides = []
+        for _ in range(2):
+            right = rng.random(truth.shape) < easy * (0.5 + 0.5 * chances(rng, 0.8, (UNITS, 1)))
+            sides.append(margin_columns(truth, np.where(right, truth, (truth + rng.integers(1, 3, truth.shape)) % 3)))
+        paired = moments_of(dict(zip(paired_names(CLASSES), np.concatenate(sides, axis=1).T, strict=True)))
+        alarms += [each.p_value < 0.05 for each in compare_paired_measures(paired, CLASSES).values()]
+    print(f"seed {seed}: of {runs}, {alarms.astype(int).tolist()}")
+    low, high = binomial_bounds(runs, 0.05)
+    assert ((low <= alarms) & (alarms <= high)).all()
+
+
 def test_every_interval_holds_the_true_measure_in_19_of_20_fleets():
     seed, runs = 20276, 800
     rng = np.random.default_rng(seed)
