@@ -1,4 +1,4 @@
-"""The statistics of a scorecard against statsmodels, and the whole calibration: ``pytest benchmarks/bench_experiments.py -s``.
+"""The statistics of a scorecard against statsmodels, and the calibration: ``pytest benchmarks/bench_experiments.py``.
 
 The peer computes the same Welch intervals, and nothing else, from rows of units that it has in memory.
 """

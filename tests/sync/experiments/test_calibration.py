@@ -1,7 +1,7 @@
 """Calibration: what is promised of an error, a power and a coverage holds in simulated experiments. Seeds are printed.
 
-Experiments have 200 devices an arm with 20 inferences each, and an ICC of 0.1. ``pytest benchmarks/bench_experiments.py -s``
-runs the same ten times as often.
+Experiments have 200 devices an arm with 20 inferences each, and an ICC of 0.1. The same runs several times as often in
+``pytest benchmarks/bench_experiments.py``.
 """
 
 from __future__ import annotations
