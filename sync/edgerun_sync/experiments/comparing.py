@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.contrasts import Contrast, information_of
 from edgerun_sync.experiments.conversion import conversion_contrast
-from edgerun_sync.experiments.metrics import Conversion, Mean, Metric, Ratio, estimate, squared_error
+from edgerun_sync.experiments.metrics import Conversion, Mean, Metric, Ratio, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgerun_sync.experiments.moments import Moments
+
+ROUNDING = 1e-9
+"""A standard error that is so small beside the values themselves is what rounding leaves of no spread at all."""
 
 
 def contrast(metric: Metric, treatment: Moments, control: Moments) -> Contrast:
@@ -61,61 +64,62 @@ def adjusted_contrast(
     Raises:
         ExperimentError: as `contrast`.
     """
-    arms = [treatment, control, *(arm.select(control.names) for arm in others if arm.n > 1)]
     wanted = [metric, *covariates]
-    slopes = _slopes(wanted, arms)
-    parts = [_adjusted(wanted, arm, slopes) for arm in arms[:2]]
-    (t_value, t_adjusted, t_variance, _, _), (c_value, c_adjusted, c_variance, base, c_covariance) = parts
+    t, c = (_derived(wanted, arm) for arm in (treatment, control))
+    weights = _weights([t, c, *(_derived(wanted, arm) for arm in others if arm.n > 1)])
+    t_variance, c_variance = (float(weights @ arm.covariance @ weights) / arm.n for arm in (t, c))
     variance = t_variance + c_variance
-    if variance <= 0:
+    if variance <= (ROUNDING * float(np.abs([t.values[0], c.values[0]]).max())) ** 2:
         raise ExperimentError(
             f"no unit differs from another in {_named(metric)}, so nothing is known of its spread; wait for more, "
             "or declare a conversion"
         )
+    difference = float(weights @ (t.values - c.values))
     return Contrast(
-        treatment_units=treatment.n,
-        control_units=control.n,
-        treatment=t_value,
-        control=c_value,
-        difference=t_adjusted - c_adjusted,
-        centre=t_adjusted - c_adjusted,
+        treatment_units=t.n,
+        control_units=c.n,
+        treatment=float(t.values[0]),
+        control=float(c.values[0]),
+        difference=difference,
+        centre=difference,
         variance=variance,
-        degrees=_satterthwaite(t_variance, treatment.n, c_variance, control.n, len(covariates)),
-        base_variance=base,
-        base_covariance=-c_covariance,
-        information=information_of(treatment.n, control.n),
+        degrees=_satterthwaite(t_variance, t.n, c_variance, c.n, len(covariates)),
+        base_variance=float(c.covariance[0, 0]) / c.n,
+        base_covariance=-float(weights @ c.covariance[0]) / c.n,
+        information=information_of(t.n, c.n),
     )
 
 
-def _slopes(wanted: Sequence[Metric], arms: Sequence[Moments]) -> NDArray[np.float64]:
-    """How much of the first metric each unit of the others explains, within arms, float64 [covariates]."""
-    size = len(wanted)
-    within = np.zeros((size, size))
-    if size == 1:
-        return within[0, 1:]
-    for arm in arms:
-        gradients = np.stack([estimate(metric, arm).gradient for metric in wanted])
-        within += gradients @ arm.m2 @ gradients.T
+class _Derived(NamedTuple):
+    """A metric and its covariates in one arm: a number of each per unit, as far as means go."""
+
+    values: NDArray[np.float64]
+    """Of the metric and the covariates [1 + covariates]."""
+
+    covariance: NDArray[np.float64]
+    """Between units [1 + covariates, 1 + covariates]."""
+
+    n: int
+    """Units."""
+
+
+def _derived(wanted: Sequence[Metric], arm: Moments) -> _Derived:
+    found = [estimate(metric, arm) for metric in wanted]
+    gradients = np.stack([one.gradient for one in found])
+    covariance = gradients @ arm.covariance() @ gradients.T
+    return _Derived(np.array([one.value for one in found]), covariance, arm.n)
+
+
+def _weights(arms: Sequence[_Derived]) -> NDArray[np.float64]:
+    """1 for the metric, and for each covariate less what a unit of it explains of the metric within arms."""
+    within = np.add.reduce([arm.covariance * (arm.n - 1) for arm in arms])
+    if len(within) == 1:
+        return np.ones(1)
     scale = np.sqrt(within.diagonal().clip(min=0))
     scale[scale == 0] = 1.0  # what does not vary explains nothing: its row and column are 0
     correlation = within / np.outer(scale, scale)
-    found = np.linalg.lstsq(correlation[1:, 1:], correlation[1:, 0], rcond=1e-10)[0]
-    return np.asarray(found * scale[0] / scale[1:], np.float64)
-
-
-def _adjusted(
-    wanted: Sequence[Metric], arm: Moments, slopes: NDArray[np.float64]
-) -> tuple[float, float, float, float, float]:
-    """Value, adjusted value, its variance, the variance of the value, and the covariance of both."""
-    first, *rest = (estimate(metric, arm) for metric in wanted)
-    value, gradient = first.value, first.gradient
-    for slope, other in zip(slopes.tolist(), rest, strict=True):
-        value, gradient = value - slope * other.value, gradient - slope * other.gradient
-    variance = squared_error(gradient, gradient, arm)
-    if not rest:
-        return first.value, value, variance, variance, variance
-    plain = squared_error(first.gradient, first.gradient, arm)
-    return first.value, value, variance, plain, squared_error(gradient, first.gradient, arm)
+    slopes = np.linalg.lstsq(correlation[1:, 1:], correlation[1:, 0], rcond=1e-10)[0]
+    return np.concatenate([[1.0], -slopes * scale[0] / scale[1:]])
 
 
 def _satterthwaite(t_variance: float, t_units: int, c_variance: float, c_units: int, covariates: int) -> float:

@@ -16,12 +16,10 @@ import numpy as np
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.distributions import normal_cdfs, normal_quantile
 from edgerun_sync.experiments.sequential import mixing_at_plan, one_sided_multiplier, two_sided_multiplier
+from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-LOOKS_MAX = 100
-"""Looks of one plan: more hardly change the chance, and take seconds."""
 
 _DEPTH = 9.0
 """Standard errors below the drift beyond which nothing comes back."""
@@ -40,10 +38,10 @@ def crossing_chance(drift: float, alpha: float, looks: int, sides: int) -> float
         sides: 1 for a lower bound, 2 for an interval; crossing the wrong way ends the experiment and is no success.
 
     Raises:
-        ExperimentError: there are no looks, or more than 100, or sides are not 1 or 2, or alpha is no level.
+        ExperimentError: there are no looks or more than `Limits.looks_max`, sides are not 1 or 2, or alpha is no level.
     """
-    if not 1 <= looks <= LOOKS_MAX:
-        raise ExperimentError(f"a plan has 1 to {LOOKS_MAX} looks, not {looks!r}")
+    if not 1 <= looks <= LIMITS.looks_max:
+        raise ExperimentError(f"a plan has 1 to {LIMITS.looks_max} looks, not {looks!r}")
     if sides not in {1, 2}:
         raise ExperimentError(f"a test has 1 side or 2, not {sides!r}")
     step = 1 / looks

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.comparing import contrast
+from edgerun_sync.experiments.comparing import ROUNDING, contrast
 from edgerun_sync.experiments.effects import two_sided_fixed_p
 from edgerun_sync.experiments.findings import Finding
-from edgerun_sync.experiments.metrics import Ratio
+from edgerun_sync.experiments.metrics import Ratio, unit_deviation
 from edgerun_sync.experiments.proportions import equal_shares_p, share_text
 from edgerun_sync.experiments.sample_ratio import P_BROKEN
 
@@ -78,14 +78,19 @@ def label_rate(arms: Mapping[str, Moments], control: str, labels: str, calls: st
     p = 1.0
     for arm in others:
         if rates[arm] != rates[control]:
-            compared = contrast(Ratio(labels, calls), arms[arm], arms[control])
-            p = min(p, len(others) * two_sided_fixed_p(compared))
+            p = min(p, len(others) * _ratio_p(Ratio(labels, calls), arms[arm], arms[control]))
     said = ", ".join(f"{arm} {100 * rate:.3g} %" for arm, rate in rates.items())
     numbers = {"p": p} | {f"share labelled in {arm}": rate for arm, rate in rates.items()}
     if p >= P_BROKEN:
         return Finding("label rate", True, numbers, f"Calls of all arms are labelled alike ({said}; p = {p:.2g}).")
     sentence = f"Calls of some arms are labelled more than of others ({said}; p = {p:.2g})"
     return Finding("label rate", False, numbers, f"{sentence}: find out which calls have no label.")
+
+
+def _ratio_p(ratio: Ratio, treatment: Moments, control: Moments) -> float:
+    """The p-value of two ratios that differ; 0 where no unit of an arm differs from another."""
+    spreads = [unit_deviation(ratio, arm) for arm in (treatment, control)]
+    return two_sided_fixed_p(contrast(ratio, treatment, control)) if max(spreads) > ROUNDING else 0.0
 
 
 def several_arms(units_in_several: int, units: int) -> Finding:

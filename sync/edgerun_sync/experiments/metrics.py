@@ -77,7 +77,9 @@ def estimate(metric: Metric, moments: Moments) -> Estimate:
         return Estimate(moments.mean_of(metric.value), gradient)
     above, below = moments.at(metric.numerator), moments.at(metric.denominator)
     base = float(moments.mean[below])
-    error = math.sqrt(float(moments.covariance()[below, below]) / moments.n)
+    if moments.n < 2:
+        raise ExperimentError(f"a ratio needs two units, and there are {moments.n}; wait for more")
+    error = math.sqrt(float(moments.m2[below, below]) / (moments.n - 1) / moments.n)
     if base <= BASE_MIN_ERRORS * error:
         raise ExperimentError(
             f"{metric.denominator!r} is {base:.4g} a unit with a standard error of {error:.4g}, "

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+_ROUNDING = 1e-12
+"""How far below 0 an engine's rounding may leave a variance, beside the square of the mean."""
+
+
 class Moments(NamedTuple):
     """Moments of several variables over the same units. Of no units, the means and products are 0."""
 
@@ -140,13 +144,14 @@ def from_covariances(names: Sequence[str], n: int, mean: ArrayLike, covariance: 
     Raises:
         ExperimentError: a shape is wrong, a number is not finite, or a variance is negative.
     """
-    means, covariances = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+    means, covariances = np.asarray(mean, np.float64), np.array(covariance, np.float64)
     k = len(names)
     if means.shape != (k,) or covariances.shape != (k, k):
         raise ExperimentError(f"{k} variables have no means {means.shape} and covariances {covariances.shape}")
     _require_finite(names, means + covariances.sum(axis=1))
-    if n < 0 or (covariances.diagonal() < 0).any():
+    if n < 0 or (covariances.diagonal() < -_ROUNDING * (means * means)).any():
         raise ExperimentError(f"a number of units or a variance of {', '.join(names)} is negative")
+    np.fill_diagonal(covariances, covariances.diagonal().clip(min=0))
     return Moments(tuple(names), n, means, n * covariances) if n else nothing(names)
 
 

@@ -189,7 +189,9 @@ def test_each_interval_says_when_it_is_valid():
     ("call", "says"),
     [
         (lambda: contrast(X, arm(x=[1, 1]), arm(x=[1, 1])), "no unit differs"),
+        (lambda: contrast(X, arm(x=[0.1] * 7), arm(x=[0.1] * 1000)), "no unit differs"),
         (lambda: contrast(X, arm(x=[1]), arm(x=[1, 2])), "two units"),
+        (lambda: contrast(Ratio("x", "n"), arm(x=[1], n=[1]), arm(x=[1, 2], n=[1, 1])), "two units"),
         (lambda: contrast(Mean("z"), arm(x=[1, 2]), arm(x=[1, 2])), "'z'"),
         (lambda: contrast(Conversion("x"), arm(x=[0, 2]), arm(x=[1, 0])), "not 0 or 1"),
         (lambda: contrast(Conversion("x"), arm(x=[0.5, 0.5]), arm(x=[1, 0])), "not 0 or 1"),

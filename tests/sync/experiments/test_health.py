@@ -192,6 +192,11 @@ def test_labels_of_every_call_and_of_none_are_alike():
         assert label_rate(arms, "control", "labels", "calls").is_ok
 
 
+def test_labels_of_every_call_of_one_arm_and_of_none_of_the_other_are_found():
+    arms = {"control": labelled(1, 1.0), "a": labelled(2, 0.0)}
+    assert label_rate(arms, "control", "labels", "calls").numbers["p"] == 0
+
+
 def test_units_in_several_arms_are_found_beyond_one_in_a_thousand():
     assert several_arms(10, round(10 / SEVERAL_ARMS_MAX_SHARE)).is_ok
     assert not several_arms(11, round(10 / SEVERAL_ARMS_MAX_SHARE)).is_ok

@@ -85,6 +85,10 @@ def test_of_no_units_the_aggregates_may_be_null():
     assert_same(from_aggregates(NAMES, row), nothing(NAMES))
 
 
+def test_what_rounding_leaves_below_a_variance_of_0_is_0():
+    assert from_covariances(["x"], 9, [100.0], [[-1e-9]]).m2.tolist() == [[0.0]]
+
+
 def test_variables_are_found_by_name_in_any_order():
     found = moments_of(columns([(1, 5), (3, 9)]))
     swapped = found.select(["y", "x"])

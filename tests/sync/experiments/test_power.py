@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.power import TTestIndPower
 
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.crossing import LOOKS_MAX, crossing_chance, drift_for
+from edgerun_sync.experiments.crossing import crossing_chance, drift_for
 from edgerun_sync.experiments.planning import Traffic, days_needed, levels, power_curve, sample
 from edgerun_sync.experiments.power import (
     Design,
@@ -26,6 +26,7 @@ from edgerun_sync.experiments.power import (
     units_for_mean,
 )
 from edgerun_sync.experiments.sequential import mixing_at_plan, one_sided_multiplier, two_sided_multiplier
+from edgerun_sync.limits import LIMITS
 
 FIXED = Design(0.05, 0.9, 0.5, 0.5, analysis="fixed")
 ALIKE = Spread(1.0, 1.0)
@@ -76,7 +77,7 @@ def test_the_drift_for_a_power_has_that_power(power, alpha, looks, sides):
 
 
 def test_looking_often_is_paid_for_less_than_it_seems():
-    once, daily, hundred = (inflation(Design(0.05, 0.8, 0.5, 0.5, looks=looks)) for looks in (1, 28, LOOKS_MAX))
+    once, daily, hundred = (inflation(Design(0.05, 0.8, 0.5, 0.5, looks=looks)) for looks in (1, 28, LIMITS.looks_max))
     assert once > daily > hundred > 1.6
     assert inflation(FIXED) == 1
     assert units_for_mean(FIXED._replace(analysis="sequential"), 0.1, ALIKE) == pytest.approx(
@@ -165,7 +166,7 @@ def test_days_follow_from_traffic(units, traffic, minimum, days):
         lambda: design_effect(0.1, 0.5),
         lambda: design_effect(0.1, 20, -1),
         lambda: crossing_chance(1.0, 0.05, 0, 2),
-        lambda: crossing_chance(1.0, 0.05, LOOKS_MAX + 1, 2),
+        lambda: crossing_chance(1.0, 0.05, LIMITS.looks_max + 1, 2),
         lambda: crossing_chance(1.0, 0.05, 28, 3),
         lambda: drift_for(0.05, 0.05, 28, 2),
         lambda: levels(0.05, 0.8, successes=0, guardrails=0, treatments=1),
@@ -186,4 +187,4 @@ def test_a_plan_that_makes_no_sense_is_refused(call):
 
 
 def test_so_many_looks_can_be_planned():
-    assert 0.8 < crossing_chance(4.0, 0.05, LOOKS_MAX, 2) < 1
+    assert 0.8 < crossing_chance(4.0, 0.05, LIMITS.looks_max, 2) < 1
