@@ -94,8 +94,8 @@ def said(title: str, rate: object) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_calibration_of_intervals(method: str) -> None:
     for drawn in (0.0, 0.1):
-        rates = calibrated.missed(method, 111, 10_000, drawn)
-        said(f"seed 111, 10,000 experiments: {method}, effect {drawn}: missed (absolute, relative)", rates)
+        rates = calibrated.missed(method, 111, 3000, drawn)
+        said(f"seed 111, 3,000 experiments: {method}, effect {drawn}: missed (absolute, relative)", rates)
     said(
         f"seed 113, 1,000 experiments: {method}: wrong at a look (sequential, fixed)",
         calibrated.ever_wrong(method, 113, 1000),
@@ -104,7 +104,7 @@ def test_calibration_of_intervals(method: str) -> None:
 
 @pytest.mark.parametrize("quantile", QUANTILES)
 def test_calibration_of_quantiles(quantile: str) -> None:
-    said(f"seed 112, 5,000 experiments: {quantile}: missed", calibrated.missed_quantile(quantile, 112, 5000, 0.1))
+    said(f"seed 112, 3,000 experiments: {quantile}: missed", calibrated.missed_quantile(quantile, 112, 3000, 0.1))
     wrong = calibrated.ever_wrong_quantile(115, 1000, QUANTILES[quantile])
     said(f"seed 115, 1,000 experiments: {quantile}: wrong at one of 7 looks", wrong)
 
@@ -112,8 +112,8 @@ def test_calibration_of_quantiles(quantile: str) -> None:
 def test_calibration_of_power() -> None:
     alike = Spread(DEVIATION, DEVIATION)
     for analysis, shown, experiments in (
-        ("fixed", calibrated.shown, 10_000),
-        ("sequential", calibrated.shown_in_time, 2000),
+        ("fixed", calibrated.shown, 3000),
+        ("sequential", calibrated.shown_in_time, 1000),
     ):
         design = Design(0.05, 0.8, 0.5, 0.5, analysis=analysis)
         for method, units in (

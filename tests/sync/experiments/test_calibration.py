@@ -99,9 +99,9 @@ def test_holm_claims_anything_no_more_often_than_one_test_may():
     ],
 )
 def test_the_planned_sample_has_the_planned_power(method, units):
-    rate = calibrated.shown(method, 19, 2500, 0.1, round(units / 2))
-    report(19, 2500, f"{method}, shown by {round(units / 2)} units an arm", rate, 0.8)
-    assert abs(rate - 0.8) <= 0.02 + chance(0.8, 2500, 1.0)
+    rate = calibrated.shown(method, 19, 1500, 0.1, round(units / 2))
+    report(19, 1500, f"{method}, shown by {round(units / 2)} units an arm", rate, 0.8)
+    assert abs(rate - 0.8) <= 0.02 + chance(0.8, 1500, 1.0)
 
 
 @pytest.mark.parametrize(
