@@ -20,6 +20,7 @@ import pytest
 import edgerun
 from edgerun import LIMITS, errors
 from edgerun_bundles import errors as bundles_errors
+from edgerun_sync import errors as sync_errors
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -376,15 +377,16 @@ LIBRARY = [module for module in modules() if not any(is_within(module.name, comm
 
 ERRORS = [found for found in vars(errors).values() if inspect.isclass(found)]
 
-BUNDLES_ERRORS = [
+OTHER_ERRORS = [
     found
-    for found in vars(bundles_errors).values()
-    if inspect.isclass(found) and found.__module__ == bundles_errors.__name__
+    for module in (bundles_errors, sync_errors)
+    for found in vars(module).values()
+    if inspect.isclass(found) and found.__module__ == module.__name__
 ]
 
 
-@pytest.mark.parametrize("error", BUNDLES_ERRORS, ids=[error.__name__ for error in BUNDLES_ERRORS])
-def test_every_error_of_the_workstation_has_the_one_root_and_says_what_to_do(error):
+@pytest.mark.parametrize("error", OTHER_ERRORS, ids=[error.__name__ for error in OTHER_ERRORS])
+def test_every_error_of_the_workstation_and_the_fleet_has_the_one_root_and_says_what_to_do(error):
     assert issubclass(error, edgerun.EdgerunError)
     assert len(error.__doc__.split()) > 5
 
@@ -428,7 +430,7 @@ RAISED_WITHIN = {
 }
 """What else is raised than our errors, and why it is right."""
 OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "reader.error", "_wrong", "_refused"} | {
-    error.__name__ for error in [*ERRORS, *BUNDLES_ERRORS]
+    error.__name__ for error in [*ERRORS, *OTHER_ERRORS]
 }
 """Our errors, and the functions that return one."""
 
