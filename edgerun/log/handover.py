@@ -1,4 +1,7 @@
-"""The files of a log as whoever hands them over sees them: which are sealed, of which stream, and how old. Only headers are read."""
+"""The files of a log as whoever hands them over sees them: sealed or not, of which stream, how old.
+
+Only headers are read.
+"""
 
 from __future__ import annotations
 

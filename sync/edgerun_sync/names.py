@@ -6,6 +6,9 @@ import re
 
 from edgerun_sync.errors import WireError
 
+SEGMENT_TYPE = "application/vnd.edgerun.log.v1"
+"""Of a sealed segment, as it lies on the disk."""
+
 _DEVICE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SEGMENT = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
 

@@ -38,7 +38,8 @@ def test_no_token_is_kept(credentials, objects):
 @pytest.mark.parametrize(
     "token",
     ["", "x", "er1_admin_", f"er1_admin_{'A' * 43}", f"er1_root_{'A' * 43}", f"er1_device_{'A' * 43}",
-     f"er1_device_{'A' * 43}_../../etc", f"er1_admin_{'A' * 43}_pump", f"er1_admin_{'é' * 43}", "er1_admin_\udcff" + "A" * 42],
+     f"er1_device_{'A' * 43}_../../etc", f"er1_admin_{'A' * 43}_pump", f"er1_admin_{'é' * 43}",
+     "er1_admin_\udcff" + "A" * 42],
 )  # fmt: skip
 def test_what_is_no_token_stands_for_nobody(credentials, token):
     credentials.issue(Role.ADMIN)

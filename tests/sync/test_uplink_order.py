@@ -13,7 +13,9 @@ def segment(epoch: int, row: int, begun: int, *, journal: bool = False, sealed: 
 
 
 files = st.lists(
-    st.builds(segment, st.integers(0, 3), st.integers(0, 50), st.integers(0, 9), journal=st.booleans(), sealed=st.booleans()),
+    st.builds(
+        segment, st.integers(0, 3), st.integers(0, 50), st.integers(0, 9), journal=st.booleans(), sealed=st.booleans()
+    ),
     unique_by=lambda file: (file.epoch, file.first_row),
     max_size=30,
 )

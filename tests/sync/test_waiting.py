@@ -39,7 +39,8 @@ def test_waits_use_their_whole_range():
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0", 0), ("17", 17), (" 5 ", 5), ("Mon, 23 Nov 2026 12:01:00 GMT", 60), ("999999999", RETRY_AFTER_MAX_S)]
+    ("text", "seconds"),
+    [("0", 0), ("17", 17), (" 5 ", 5), ("Mon, 23 Nov 2026 12:01:00 GMT", 60), ("999999999", RETRY_AFTER_MAX_S)],
 )
 def test_what_the_service_asks_is_kept_to_and_spread(text, seconds):
     assert seconds <= wait_s(1, text, NOW, random.Random(3)) <= seconds * 1.25

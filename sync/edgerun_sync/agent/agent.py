@@ -1,4 +1,7 @@
-"""The agent: one sync after the other, each a check-in, what goes up and what comes down. One failing part stops no other."""
+"""The agent: one sync after the other, each a check-in, what goes up and what comes down.
+
+One part that fails stops no other.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from edgerun_sync.agent.policy import DEFAULT_SYNC_POLICY, SyncPolicy, check_pol
 from edgerun_sync.agent.status import Status, write_status
 from edgerun_sync.agent.uplink import Uplink, Uplinked
 from edgerun_sync.errors import AgentError, UnreachableError, WireError
-from edgerun_sync.times import now_text, parse_time
+from edgerun_sync.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +119,7 @@ class Agent:
             ca_file=enrolment.ca_file,
             timeout_s=policy.timeout_s,
             bytes_per_s=policy.bytes_per_s,
-            sleep=lambda seconds: self._pause(seconds) and None,
+            sleep=self._stop.wait,
         )
         try:
             synced = self._sync(http, enrolment, progress)
@@ -131,13 +134,14 @@ class Agent:
         machine = machine_hash()
         if machine != enrolment.machine:  # the store was copied or moved
             enrolment = enrolment._replace(machine=machine, instance=os.urandom(8).hex())
-        enrolment = enrolment._replace(count=enrolment.count + 1)
+        enrolment = enrolment._replace(check_ins=enrolment.check_ins + 1)
         write_enrolment(self._store, enrolment)
         return enrolment
 
     def _sync(self, http: Http, enrolment: Enrolment, progress: Callable[[Uplinked], None]) -> Synced:
         problems: list[str] = []
-        flags, offset_s = (), None
+        flags: tuple[str, ...] = ()
+        offset_s: float | None = None
         try:
             flags, offset_s = self._check_in(http, enrolment)
             enrolment = self._rotated(http, enrolment)

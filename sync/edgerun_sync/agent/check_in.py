@@ -34,7 +34,7 @@ def check_in_document(
     """Return the document.
 
     Args:
-        enrolment: the device's, its count that of this check-in.
+        enrolment: the device's, its check-ins counted with this check-in.
         log: the log's folder.
         edgerun: its version.
         onnxruntime: its version; None where it is not installed.
@@ -49,7 +49,7 @@ def check_in_document(
         "machine": enrolment.machine,
         "boot": _boot_id(),
         "instance": enrolment.instance,
-        "count": enrolment.count,
+        "count": enrolment.check_ins,
         "time": _text(datetime.now(UTC)),
         "synchronised": is_clock_synchronised(),
         "edgerun": edgerun,

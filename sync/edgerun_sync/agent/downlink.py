@@ -1,4 +1,4 @@
-"""The downlink: what the bundle repository has for this device, fetched and activated; and what the device says it serves."""
+"""The downlink: what the bundle repository has for this device, fetched and activated."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What a device knows of its service: where it is, and the credential that the enrolment gave it, in one file that only its owner reads.
+"""What a device knows of its service: where it is, and the credential that the enrolment gave it.
 
-The file is replaced as a whole, so a power cut leaves the old one or the new one; and the service takes both tokens until the new one was used.
+Both are in one file that only its owner reads. It is replaced as a whole, so a power cut leaves the old one or the new
+one; and the service takes both tokens until the new one was used.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Enrolment(NamedTuple):
     instance: str = ""
     """16 random hex digits of this store on this machine."""
 
-    count: int = 0
+    check_ins: int = 0
     """Check-ins so far."""
 
     rotated_s: float = 0.0
@@ -53,7 +54,7 @@ class Enrolment(NamedTuple):
 
 
 def machine_hash() -> str:
-    """Return what this machine is recognised by: SHA-256 over a fixed text and the machine id, or the host's name without one."""
+    """Return what this machine is recognised by: a hash of its id, or of its host name without one."""
     try:
         with open(MACHINE_ID, "rb") as file:
             identity = file.read(128).strip()
@@ -73,7 +74,9 @@ def read_enrolment(store: str) -> Enrolment:
         with open(path, "rb") as file:
             document = json.loads(file.read())
     except FileNotFoundError as error:
-        raise AgentError(f"{store} is not enrolled; try: edgerun device enroll URL --token TOKEN --store {store}") from error
+        raise AgentError(
+            f"{store} is not enrolled; try: edgerun device enroll URL --token TOKEN --store {store}"
+        ) from error
     except (OSError, ValueError) as error:
         raise AgentError(f"{path} cannot be read: {error}") from error
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:

@@ -57,7 +57,7 @@ class Http:
         ca_file: str | None = None,
         timeout_s: float = 30.0,
         bytes_per_s: int | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         parts = urlsplit(url)
         is_local = parts.hostname in _LOOPBACK
@@ -118,7 +118,7 @@ class Http:
 class _Pace:
     """Bytes a second, over all bodies of a connection."""
 
-    def __init__(self, bytes_per_s: int, sleep: Callable[[float], None]) -> None:
+    def __init__(self, bytes_per_s: int, sleep: Callable[[float], object]) -> None:
         self._bytes_per_s, self._sleep = bytes_per_s, sleep
         self._free_at = time.monotonic()
 

@@ -11,7 +11,7 @@ class SyncPolicy(NamedTuple):
     """How a device syncs.
 
     Attributes:
-        interval_s: seconds between two syncs, each moved by chance by up to a quarter, so that a fleet does not come in step.
+        interval_s: seconds between two syncs, each moved by chance by up to a quarter, or a fleet would come in step.
         bytes_per_s: what the uplink may take; None for all there is.
         newest_first: hand over a backlog from its new end; by default from its old one, after one fresh segment.
         timeout_s: seconds without a byte after which a connection counts as broken.

@@ -1,7 +1,7 @@
 """The uplink: sealed segments to the service, each deleted only when the service has it for good.
 
-What is sent next is a pure function of what lies there. Nothing but the file itself says whether a segment was handed over, so
-a crash between the answer and the deletion sends it once more, and the service knows it.
+What is sent next is a pure function of what lies there. Nothing but the file itself says whether a segment was handed
+over, so a crash between the answer and the deletion sends it once more, and the service knows it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edgerun.log.handover import SegmentFile, segment_files
 from edgerun_sync.agent.http import content_digest
 from edgerun_sync.agent.waiting import Verdict, verdict, wait_s
 from edgerun_sync.errors import UnreachableError
+from edgerun_sync.names import SEGMENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from edgerun_sync.agent.http import Answer, Http
     from edgerun_sync.agent.policy import SyncPolicy
 
-SEGMENT_TYPE = "application/vnd.edgerun.log.v1"
 REFUSED_FOLDER = "refused"
 TRIES_MAX = 5
 """How often one sync tries a segment, before it leaves the rest to the next."""
@@ -50,10 +50,10 @@ class Uplinked(NamedTuple):
 
 
 def order(files: Iterable[SegmentFile], *, newest_first: bool) -> list[SegmentFile]:
-    """Return what is to be sent, in this order: journals, the newest measurements, then the rest from its old or its new end.
+    """Return what is to be sent, in its order: journals, the newest measurements, the rest from its old or its new end.
 
-    A segment that stands behind an unsealed one of its stream waits for it: should that one be sealed after a crash, only
-    the files beside it tell which rows are its own.
+    A segment that stands behind an unsealed one of its stream waits for it: should that one be sealed after a crash,
+    only the files beside it tell which rows are its own.
     """
     files = [*files]
     unsealed: dict[int, int] = {}

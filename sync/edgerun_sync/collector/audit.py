@@ -1,7 +1,7 @@
 """The audit log: who changed what, each entry naming the digest of the one before it.
 
-An entry that is changed, taken out or put in between breaks the chain from there on; the last entries can only be cut off
-by somebody who may delete them, which is why `head` is worth writing down elsewhere.
+An entry that is changed, taken out or put in between breaks the chain from there on. Whoever may delete objects can cut
+off the last entries, which is why the head is worth writing down elsewhere.
 """
 
 from __future__ import annotations

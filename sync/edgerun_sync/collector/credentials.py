@@ -1,6 +1,6 @@
 """Who may do what: tokens, of which only the SHA-256 is kept, and the roles that they stand for.
 
-Nothing is remembered between two requests, so a token that was revoked is refused at once, by every collector of the store.
+Nothing is remembered between two requests, so every collector of a store refuses a revoked token at once.
 """
 
 from __future__ import annotations

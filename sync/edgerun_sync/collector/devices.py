@@ -1,7 +1,7 @@
 """The devices that a collector knows: how each was when it last checked in, and what is odd about that.
 
-Judging is pure. A device is one store on one machine: its agent's `instance` and `count` tell a copy (two that check in by turns) from a
-disk that was restored (the count fell) and from a store that moved (another machine, and the former is silent).
+Judging is pure. A device is one store on one machine: its agent's `instance` and `count` tell a copy (two that check in
+by turns) from a disk that was restored (the count fell) and from a store that moved (the former machine is silent).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What requests and answers say, field by field, as sync/PROTOCOL.md has them. The one module that knows pydantic.
 
-Requests are checked strictly: a field that is missing, unknown, of another type or too long is refused before anything is stored.
+Requests are checked strictly: one with a field that is missing, unknown, of another type or too long is refused before
+anything is stored.
 """
 
 from __future__ import annotations

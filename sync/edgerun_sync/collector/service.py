@@ -1,6 +1,6 @@
-"""What the collector does for each request: who may, what is stored, what is answered. It knows nothing of HTTP but its status codes.
+"""What the collector does for each request: who may, what is stored, what is answered.
 
-Every function may block on the store, so the service calls them from a thread.
+It knows nothing of HTTP but its status codes. Every function may block on the store, so a server calls them in threads.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from edgerun_sync.collector.audit import Audit
 from edgerun_sync.collector.credentials import Credential, Credentials, Role
 from edgerun_sync.collector.devices import Devices
 from edgerun_sync.collector.documents import CheckedIn, CheckIn, Document, Enrol, Enrolled, IssueToken, Token, parse
-from edgerun_sync.collector.landing import Outcome, land
-from edgerun_sync.errors import RefusedError, WireError
-from edgerun_sync.names import check_device, check_segment
+from edgerun_sync.collector.keys import Landed
+from edgerun_sync.collector.landing import Landing, land
+from edgerun_sync.collector.segments import check
+from edgerun_sync.errors import RefusedError, SegmentError, WireError
+from edgerun_sync.names import check_segment
 from edgerun_sync.times import now_text
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Document)
 
 
-class Landed(NamedTuple):
+class Stored(NamedTuple):
     """What became of a segment."""
 
     status: int
@@ -40,13 +42,27 @@ class Service:
 
     Args:
         objects: the store.
+        lanes: how many it has.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, lanes: int) -> None:
         self.objects = objects
+        self._lanes = lanes
         self.credentials = Credentials(objects)
         self.audit = Audit(objects)
         self.devices = Devices(objects)
+
+    def first_token(self) -> str | None:
+        """Make the first admin token; None where there ever was an operator.
+
+        Raises:
+            CollectorError: the store fails.
+        """
+        if not self.objects.put_new("credentials/begun", b""):
+            return None
+        token, made = self.credentials.issue(Role.ADMIN, note="made at the first start")
+        self.audit.append("collector", "token.issue", made.name, {"role": "admin", "note": made.note})
+        return token
 
     def authenticate(self, authorization: str | None) -> Credential:
         """Return whom a request is from.
@@ -72,12 +88,14 @@ class Service:
         _need(credential, Role.ENROLL)
         wish = _parsed(Enrol, body)
         device = wish.device or f"device-{secrets.token_hex(8)}"
-        taken = RefusedError(409, "name_taken", f"a device named {device!r} is enrolled; revoke it, or choose another name")
+        taken = RefusedError(
+            409, "name-taken", f"a device named {device!r} is enrolled; revoke it, or choose another name"
+        )
         if self.credentials.is_enrolled(device):
             raise taken
         token = (authorization or "").partition(" ")[2].strip()
         if not self.credentials.use_enrolment(token):
-            raise RefusedError(401, "used_up", "this enrolment token was used as often as it may be; ask for another")
+            raise RefusedError(401, "used-up", "this enrolment token was used as often as it may be; ask for another")
         issued = self.credentials.issue_device(device)
         if issued is None:
             raise taken
@@ -106,7 +124,7 @@ class Service:
         flags = self.devices.check_in(device, _parsed(CheckIn, body))
         return CheckedIn(time=now_text(), flags=[*flags])
 
-    def put_segment(self, credential: Credential, device: str, segment: str, body: bytes, digest: bytes) -> Landed:
+    def put_segment(self, credential: Credential, device: str, segment: str, body: bytes, digest: str) -> Stored:
         """Land a segment.
 
         Args:
@@ -114,7 +132,7 @@ class Service:
             device: whose it is.
             segment: its name.
             body: its bytes.
-            digest: the SHA-256 that the sender says it has.
+            digest: the SHA-256 that the sender says it has, in hexadecimal.
 
         Raises:
             RefusedError: it is not that device, or the bytes are not a segment of that name and digest, or another
@@ -123,13 +141,16 @@ class Service:
         """
         _need_device(credential, device)
         try:
-            landed = land(self.objects, check_device(device), check_segment(segment), body, digest)
+            checked = check(check_segment(segment), body, digest)
         except WireError as error:
             raise RefusedError(422, "not_a_segment", str(error)) from error
-        if landed.outcome == Outcome.CONFLICT:
-            self.audit.append(device, "segment.conflict", f"{device}/{segment}", {"digest": digest.hex()})
-            raise RefusedError(409, "other_bytes", f"{segment} of {device} was landed before, with other bytes")
-        return Landed(201 if landed.outcome == Outcome.STORED else 200, landed.rows)
+        except SegmentError as error:
+            raise RefusedError(error.status, error.slug, str(error)) from error
+        landing = land(self.objects, self._lanes, Landed(device, segment), body, checked.digest)
+        if landing is Landing.CONFLICT:
+            self.audit.append(device, "segment.conflict", f"{device}/{segment}", {"digest": checked.digest})
+            raise RefusedError(409, "other-bytes", f"{segment} of {device} was landed before, with other bytes")
+        return Stored(landing.value, checked.rows)
 
     def issue_token(self, credential: Credential, body: bytes) -> Token:
         """Make a token for an operator or for enrolments.
@@ -140,7 +161,7 @@ class Service:
         """
         _need(credential, Role.ADMIN)
         wish = _parsed(IssueToken, body)
-        if wish.uses is not None and wish.role != Role.ENROLL:
+        if wish.uses is not None and wish.role != Role.ENROLL.value:
             raise RefusedError(422, "invalid", "uses: only an enrolment token is used up")
         expires = None if wish.expires is None else datetime.fromisoformat(wish.expires).astimezone(UTC)
         token, made = self.credentials.issue(Role(wish.role), note=wish.note, uses=wish.uses, expires=expires)
@@ -184,7 +205,13 @@ class Service:
         """
         _need(credential, Role.READ)
         return [
-            {"device": device, "enrolled": known.enrolled, "seen": known.seen, "flags": [*known.flags], "last": known.last}
+            {
+                "device": device,
+                "enrolled": known.enrolled,
+                "seen": known.seen,
+                "flags": [*known.flags],
+                "last": known.last,
+            }
             for device, known in self.devices.list()
         ]
 

@@ -19,6 +19,7 @@ from edgerun_sync.collector.http.openapi import openapi_document
 from edgerun_sync.collector.http.rates import Rates
 from edgerun_sync.errors import RefusedError
 from edgerun_sync.limits import LIMITS
+from edgerun_sync.names import SEGMENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from edgerun_sync.collector.service import Service
 
 logger = logging.getLogger("edgerun.collector")
-
-SEGMENT_TYPE = "application/vnd.edgerun.log.v1"
 
 
 class Application:
@@ -78,13 +77,18 @@ class Application:
             except RefusedError as error:
                 response = _refusal(error)
             except EdgerunError as error:
-                logger.error("the store failed", extra={"route": route, "problem": str(error)})
-                response = _refusal(RefusedError(503, "store_failed", "the store does not answer; try again", 5))
+                logger.warning("the store failed", extra={"route": route, "problem": str(error)})
+                response = _refusal(RefusedError(503, "store-failed", "the store does not answer; try again", 5))
             taken_s = time.perf_counter() - started
             self._metrics.answered(request.method, route, response.status_code, taken_s)
             logger.info(
                 "answered",
-                extra={"method": request.method, "route": route, "status": response.status_code, "seconds": round(taken_s, 6)},
+                extra={
+                    "method": request.method,
+                    "route": route,
+                    "status": response.status_code,
+                    "seconds": round(taken_s, 6),
+                },
             )
             return response
 
@@ -142,9 +146,9 @@ class Application:
         caller = await self._caller(request)
         media_type = request.headers.get("content-type", "")
         if media_type != SEGMENT_TYPE:
-            raise RefusedError(415, "media_type", f"send Content-Type: {SEGMENT_TYPE}, not {media_type[:80]!r}")
+            raise RefusedError(415, "media-type", f"send Content-Type: {SEGMENT_TYPE}, not {media_type[:80]!r}")
         if request.headers.get("if-none-match") != "*":
-            raise RefusedError(422, "no_condition", "send If-None-Match: *; a segment is never replaced")
+            raise RefusedError(422, "no-condition", "send If-None-Match: *; a segment is never replaced")
         digest = read_digest(request)
         body = await read_body(request, LIMITS.segment_max_bytes, LIMITS.body_timeout_s)
         where = request.path_params
@@ -166,7 +170,9 @@ class Application:
 
 
 def _said(document: Document, status: int = 200) -> Response:
-    return Response(document.model_dump_json(), status, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(
+        document.model_dump_json(), status, media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
 
 
 def _refusal(error: RefusedError) -> Response:

@@ -1,4 +1,4 @@
-"""Bodies of requests: read up to a limit and within a time, since whoever sends them is not to be trusted with either."""
+"""Bodies of requests: read up to a limit and within a time, for whoever sends them is to be trusted with neither."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
     except TimeoutError as error:
-        raise RefusedError(408, "too_slow", f"the body did not come within {timeout_s:g} s") from error
+        raise RefusedError(408, "too-slow", f"the body did not come within {timeout_s:g} s") from error
     return bytes(body)
 
 
-def read_digest(request: Request) -> bytes:
-    """Return the SHA-256 that a request's Content-Digest names (RFC 9530).
+def read_digest(request: Request) -> str:
+    """Return the SHA-256 that a request's Content-Digest names (RFC 9530), in hexadecimal.
 
     Raises:
         RefusedError: 422: it names none.
     """
     found = _DIGEST.search(request.headers.get("content-digest", ""))
     try:
-        return base64.b64decode(found[1], validate=True) if found else _no_digest()
+        return base64.b64decode(found[1], validate=True).hex() if found else _no_digest()
     except binascii.Error:
         return _no_digest()
 
 
-def _no_digest() -> bytes:
-    raise RefusedError(422, "no_digest", "send the header Content-Digest: sha-256=:BASE64:")
+def _no_digest() -> str:
+    raise RefusedError(422, "no-digest", "send the header Content-Digest: sha-256=:BASE64:")
 
 
 def _too_large(max_bytes: int) -> RefusedError:
-    return RefusedError(413, "too_large", f"the body is larger than {max_bytes} bytes")
+    return RefusedError(413, "too-large", f"the body is larger than {max_bytes} bytes")

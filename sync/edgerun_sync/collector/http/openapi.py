@@ -8,6 +8,7 @@ from typing import Any
 
 from edgerun_sync.collector.documents import schemas
 from edgerun_sync.limits import LIMITS
+from edgerun_sync.names import SEGMENT_TYPE
 
 _PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _DEVICE = {
@@ -44,76 +45,70 @@ def _operation(
     body: str | None = None,
     refusals: tuple[int, ...] = (401, 403, 422, 429, 503),
 ) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(status): {"description": _REFUSALS[status], "content": _PROBLEM} for status in refusals}
+    responses: dict[str, Any] = {
+        str(status): {"description": _REFUSALS[status], "content": _PROBLEM} for status in refusals
+    }
     for status, (description, schema) in answers.items():
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}} if schema else None
-        responses[str(status)] = {"description": description, **({"content": content} if content else {})}
+        responses[str(status)] = {"description": description}
+        if schema is not None:
+            content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+            responses[str(status)]["content"] = content
     found: dict[str, Any] = {"summary": summary, "responses": responses}
     if body is not None:
-        schema = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}
-        found["requestBody"] = {"required": True, "content": schema}
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}
+        found["requestBody"] = {"required": True, "content": content}
     return found
 
 
 def _put_segment() -> dict[str, Any]:
-    answers: dict[int, tuple[str, str | None]] = {201: ("stored durably", None), 200: ("these bytes were stored before", None)}
-    operation = _operation(
-        "Land a sealed segment.", answers, refusals=(401, 403, 408, 409, 413, 415, 422, 429, 503)
-    )
-    operation["requestBody"] = {
-        "required": True,
-        "content": {"application/vnd.edgerun.log.v1": {"schema": {"type": "string", "format": "binary", "maxLength": LIMITS.segment_max_bytes}}},
-    }
+    answers: dict[int, tuple[str, str | None]] = {201: ("stored durably", None), 200: ("it was stored before", None)}
+    operation = _operation("Land a sealed segment.", answers, refusals=(401, 403, 408, 409, 413, 415, 422, 429, 503))
+    body = {"type": "string", "format": "binary", "maxLength": LIMITS.segment_max_bytes}
+    operation["requestBody"] = {"required": True, "content": {SEGMENT_TYPE: {"schema": body}}}
+    digest = {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"}
     operation["parameters"] = [
         {"name": "If-None-Match", "in": "header", "required": True, "schema": {"type": "string", "enum": ["*"]}},
-        {"name": "Content-Digest", "in": "header", "required": True, "schema": {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"}},
+        {"name": "Content-Digest", "in": "header", "required": True, "schema": digest},
     ]
     return operation
+
+
+def _open_to_all(summary: str, answer: str, refusals: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {"get": {**_operation(summary, {200: (answer, None)}, refusals=refusals), "security": []}}
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     """Return the document, OpenAPI 3.1."""
-    more = (401, 403, 408, 413, 415, 422, 429, 503)
+    sent = (401, 403, 408, 413, 415, 422, 429, 503)
+    enrol = _operation(
+        "Trade an enrolment token.", {201: ("enrolled", "Enrolled")}, body="Enrol", refusals=(*sent, 409)
+    )
+    list_devices = _operation("How every device was last.", {200: ("devices", None)}, refusals=(401, 403, 429, 503))
+    revoke = (401, 403, 404, 422, 429, 503)
+    revoke_device = _operation("Refuse a device from now on.", {204: ("revoked", None)}, refusals=revoke)
+    rotate = _operation("Make the device's next token.", {201: ("the next token", "Token")})
+    check_in = _operation("Say how a device is.", {200: ("taken down", "CheckedIn")}, body="CheckIn", refusals=sent)
+    issue = _operation("Make a token.", {201: ("told once", "Token")}, body="IssueToken", refusals=sent)
+    revoke_token = _operation("Refuse a token from now on.", {204: ("revoked", None)}, refusals=revoke)
+    paths = {
+        "/healthz": _open_to_all("Whether the process lives.", "it does"),
+        "/readyz": _open_to_all("Whether the store answers.", "it does", (503,)),
+        "/metrics": _open_to_all("Counters, for Prometheus.", "counters", (503,)),
+        "/openapi.json": _open_to_all("This document.", "the document"),
+        "/v1/enroll": {"post": enrol},
+        "/v1/devices": {"get": list_devices},
+        "/v1/devices/{device}": {"parameters": [_DEVICE], "delete": revoke_device},
+        "/v1/devices/{device}/token": {"parameters": [_DEVICE], "post": rotate},
+        "/v1/devices/{device}/checkin": {"parameters": [_DEVICE], "post": check_in},
+        "/v1/devices/{device}/segments/{segment}": {"parameters": [_DEVICE, _SEGMENT], "put": _put_segment()},
+        "/v1/tokens": {"post": issue},
+        "/v1/tokens/{name}": {"parameters": [_NAME], "delete": revoke_token},
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "edgerun collector", "version": version("edgerun"), "description": "See sync/PROTOCOL.md."},
         "security": [{"token": []}],
-        "paths": {
-            "/healthz": {"get": {**_operation("Whether the process lives.", {200: ("it does", None)}, refusals=()), "security": []}},
-            "/readyz": {"get": {**_operation("Whether the store answers.", {200: ("it does", None)}, refusals=(503,)), "security": []}},
-            "/metrics": {"get": {**_operation("Counters, for Prometheus.", {200: ("counters", None)}, refusals=(503,)), "security": []}},
-            "/v1/enroll": {
-                "post": _operation(
-                    "Trade an enrolment token for a device's own.", {201: ("enrolled", "Enrolled")}, body="Enrol", refusals=(*more, 409)
-                )
-            },
-            "/v1/devices": {
-                "get": _operation("How every device was when it last checked in.", {200: ("devices", None)}, refusals=(401, 403, 429, 503))
-            },
-            "/v1/devices/{device}": {
-                "parameters": [_DEVICE],
-                "delete": _operation("Refuse a device from now on.", {204: ("revoked", None)}, refusals=(401, 403, 404, 422, 429, 503)),
-            },
-            "/v1/devices/{device}/token": {
-                "parameters": [_DEVICE],
-                "post": _operation("Make the device's next token.", {201: ("the next token", "Token")}),
-            },
-            "/v1/devices/{device}/checkin": {
-                "parameters": [_DEVICE],
-                "post": _operation("Say how a device is.", {200: ("taken down", "CheckedIn")}, body="CheckIn", refusals=more),
-            },
-            "/v1/devices/{device}/segments/{segment}": {"parameters": [_DEVICE, _SEGMENT], "put": _put_segment()},
-            "/v1/tokens": {
-                "post": _operation("Make a token.", {201: ("the token, told once", "Token")}, body="IssueToken", refusals=more)
-            },
-            "/v1/tokens/{name}": {
-                "parameters": [_NAME],
-                "delete": _operation("Refuse a token from now on.", {204: ("revoked", None)}, refusals=(401, 403, 404, 429, 503)),
-            },
-        },
-        "components": {
-            "schemas": schemas(),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        },
+        "paths": paths,
+        "components": {"schemas": schemas(), "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }

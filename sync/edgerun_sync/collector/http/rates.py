@@ -42,4 +42,4 @@ class Rates:
             self._buckets.popitem(last=False)
         if not allowed:
             wait_s = (1 - level) / self._per_s
-            raise RefusedError(429, "too_often", "too many requests; wait", wait_s)
+            raise RefusedError(429, "too-often", "too many requests; wait", wait_s)

@@ -25,7 +25,7 @@ STOP_S = 20
 class _ImpatientProtocol(H11Protocol):
     """HTTP/1.1 that hangs up on a connection which takes too long to say what it wants."""
 
-    def connection_made(self, transport: Any) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """See H11Protocol."""
         super().connection_made(transport)
         self._patience = asyncio.get_running_loop().call_later(LIMITS.headers_timeout_s, self._give_up)
@@ -36,7 +36,8 @@ class _ImpatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _give_up(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        said: object = self.cycle
+        if said is None and not self.transport.is_closing():
             self.transport.close()
 
 
