@@ -16,6 +16,7 @@ from support.memory_objects import MemoryObjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from edgerun_sync.collector.credentials import Role
 
@@ -43,15 +44,17 @@ class Collector(NamedTuple):
 
 
 @contextmanager
-def collecting(objects: MemoryObjects | None = None) -> Iterator[Collector]:
-    """Run a collector."""
+def collecting(
+    objects: MemoryObjects | None = None, tls: tuple[Path, Path] | tuple[None, None] = (None, None)
+) -> Iterator[Collector]:
+    """Run a collector; ``tls`` is a certificate and its key."""
     objects = objects or MemoryObjects()
     service = Service(objects, LANES)
-    server = Server(Application(service, Metrics()).asgi(), "127.0.0.1", 0)
+    server = Server(Application(service, Metrics()).asgi(), "127.0.0.1", 0, *tls)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield Collector(f"http://127.0.0.1:{server.address[1]}", service, objects)
+        yield Collector(f"{'https' if tls[0] else 'http'}://127.0.0.1:{server.address[1]}", service, objects)
     finally:
         server.stop()
         thread.join()

@@ -156,7 +156,6 @@ def content_digest(body: bytes) -> str:
 
 def _plain(error: BaseException) -> str:
     """The innermost reason, in a line: the library wraps one in the other."""
-    reason = getattr(error, "reason", None) or (error.args[0] if error.args else error)
-    if isinstance(reason, BaseException) and reason is not error:
-        return _plain(reason)
-    return " ".join(str(reason).split())[:300]
+    inner = [getattr(error, "reason", None), *error.args]
+    wrapped = next((reason for reason in inner if isinstance(reason, BaseException) and reason is not error), None)
+    return _plain(wrapped) if wrapped is not None else " ".join(str(error).split())[:300]

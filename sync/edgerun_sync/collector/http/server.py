@@ -94,6 +94,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
+        found.listen(BACKLOG)  # whoever connects before the server runs waits a moment
     except OSError as error:
         found.close()
         raise CollectorError(f"nobody can listen at {host}:{port}: {error.strerror or error}") from error
