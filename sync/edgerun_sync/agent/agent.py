@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from edgerun.errors import EdgerunError
 from edgerun_sync.agent.check_in import check_in_document
-from edgerun_sync.agent.downlink import Downlink, served_bundle
+from edgerun_sync.agent.downlink import fetch_bundle, served_bundle
 from edgerun_sync.agent.enrolment import JSON, Enrolment, document_of, machine_hash, read_enrolment, write_enrolment
 from edgerun_sync.agent.http import Http
 from edgerun_sync.agent.policy import DEFAULT_SYNC_POLICY, SyncPolicy, check_policy
@@ -81,6 +81,10 @@ class Agent:
         if self._thread is None:
             self._thread = threading.Thread(target=self.run, name="edgerun-agent", daemon=True)
             self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Let `run` end as soon as the request under way has ended; callable from a signal's handler."""
+        self._stop.set()
 
     def stop(self) -> None:
         """End as soon as the request under way has ended; what was not handed over stays for the next time."""
@@ -156,7 +160,7 @@ class Agent:
         came = None
         if not self._stop.is_set():
             try:
-                came = Downlink(self._store, enrolment).run()
+                came = fetch_bundle(self._store, enrolment)
             except EdgerunError as error:
                 problems.append(str(error))
         return Synced(uplinked, came, flags, offset_s, (*problems,))

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from edgerun_sync.agent.enrolment import Enrolment
 
 STATE_FILE = "state"
-SUBSCRIPTION_FILE = "subscription.json"
 
 
 def served_bundle(store: str) -> dict[str, Any] | None:
@@ -20,7 +19,7 @@ def served_bundle(store: str) -> dict[str, Any] | None:
     """
     if not os.path.isfile(os.path.join(store, STATE_FILE)):
         return None
-    from edgerun.store import Store  # noqa: PLC0415 - a store that only logs needs none of it
+    from edgerun.store import Store  # noqa: PLC0415 - a folder that only logs needs none of it
 
     found = Store(store)
     for bundle, state in ((found.candidate(), "candidate"), (found.current(), "current")):
@@ -29,19 +28,21 @@ def served_bundle(store: str) -> dict[str, Any] | None:
     return None
 
 
-class Downlink:
-    """Keeps a store up to date with the repository that it is subscribed to."""
+def fetch_bundle(store: str, enrolment: Enrolment) -> str | None:
+    """Fetch and activate what is new; returns what came, as a sentence, or None.
 
-    def __init__(self, store: str, enrolment: Enrolment) -> None:
-        self._store, self._enrolment = store, enrolment
-
-    def run(self) -> str | None:
-        """Fetch and activate what is new; returns what came, in a few words, or None.
-
-        Raises:
-            UpdateError: the repository cannot be reached or trusted.
-            StoreError: the store cannot take the bundle.
-        """
-        if not os.path.isfile(os.path.join(self._store, SUBSCRIPTION_FILE)):
-            return None
+    Raises:
+        UpdateError: the repository cannot be reached or trusted.
+        StoreError: the store cannot take the bundle.
+    """
+    if not os.path.isfile(os.path.join(store, STATE_FILE)):
         return None
+    from edgerun.update.client import update  # noqa: PLC0415 - likewise
+
+    from edgerun.store import Store  # noqa: PLC0415 - a folder that only logs needs none of it
+
+    found = Store(store)
+    if found.subscription() is None:
+        return None
+    came = update(found, ca_file=enrolment.ca_file)
+    return came.why if came.what == "activated" else None
