@@ -1,0 +1,35 @@
+"""The errors of the fleet's side, each a child of edgerun's one root. It imports that root and nothing else."""
+
+from __future__ import annotations
+
+from edgerun.errors import EdgerunError
+
+
+class StorageError(EdgerunError):
+    """A bucket or folder did not do what was asked, or nobody knows whether it did. Try again: every step may be."""
+
+
+class SegmentError(EdgerunError):
+    """What a device sent is not the segment that it says it is; it will not be taken, however often it is sent.
+
+    Attributes:
+        status: the HTTP status that tells the device so.
+        slug: the same for programs.
+    """
+
+    def __init__(self, message: str, status: int = 422, slug: str = "not-a-segment") -> None:
+        super().__init__(message)
+        self.status = status
+        self.slug = slug
+
+
+class CollectorError(EdgerunError):
+    """The collector's data are not what they should be, or not yet made; the message says which and what to do."""
+
+
+class TableError(CollectorError):
+    """A table cannot be read or written. Nothing that was landed is lost: it is committed once the table can be."""
+
+
+class OvertakenError(TableError):
+    """Another committer has changed the table since it was read. Read it again and look what is still to be done."""
