@@ -20,6 +20,7 @@ import pytest
 import edgerun
 from edgerun import LIMITS, errors
 from edgerun_bundles import errors as bundles_errors
+from edgerun_sync import errors as sync_errors
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -38,6 +39,7 @@ EVERYWHERE = {
 OWNERS = {
     ("edgerun", "click"): "edgerun.cli",  # a command is declared with click, and each has a module of its own
     ("edgerun_bundles", "click"): "edgerun_bundles.cli",  # likewise
+    ("edgerun_sync", "pyarrow"): "edgerun_sync.collector.arrow",  # columns of many kinds, a module each
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 
@@ -377,8 +379,15 @@ BUNDLES_ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("error", BUNDLES_ERRORS, ids=[error.__name__ for error in BUNDLES_ERRORS])
-def test_every_error_of_the_workstation_has_the_one_root_and_says_what_to_do(error):
+SYNC_ERRORS = [
+    found for found in vars(sync_errors).values() if inspect.isclass(found) and found.__module__ == sync_errors.__name__
+]
+
+
+@pytest.mark.parametrize(
+    "error", [*BUNDLES_ERRORS, *SYNC_ERRORS], ids=[error.__name__ for error in [*BUNDLES_ERRORS, *SYNC_ERRORS]]
+)
+def test_every_error_of_the_workstation_and_the_fleet_has_the_one_root_and_says_what_to_do(error):
     assert issubclass(error, edgerun.EdgerunError)
     assert len(error.__doc__.split()) > 5
 
@@ -421,7 +430,7 @@ RAISED_WITHIN = {
 }
 """What else is raised than our errors, and why it is right."""
 OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "reader.error", "_wrong", "_refused"} | {
-    error.__name__ for error in [*ERRORS, *BUNDLES_ERRORS]
+    error.__name__ for error in [*ERRORS, *BUNDLES_ERRORS, *SYNC_ERRORS]
 }
 """Our errors, and the functions that return one."""
 
