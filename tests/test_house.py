@@ -41,6 +41,7 @@ OWNERS = {
     ("edgerun_bundles", "click"): "edgerun_bundles.cli",  # likewise
     ("edgerun_bundles", "tuf"): "edgerun_bundles.repository",  # its records are what the modules there work on
     ("edgerun_bundles", "securesystemslib"): "edgerun_bundles.repository",  # likewise, of keys
+    ("edgerun_sync", "pyarrow"): "edgerun_sync.collector.arrow",  # columns of many kinds, a module each
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 

@@ -1,4 +1,4 @@
-"""Every limit of the fleet package, in one frozen record; each is tested at the limit and one past it."""
+"""Every limit of the fleet's package, in one frozen record; each is tested at the limit and one past it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,43 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What edgerun_sync takes at most. Going past a limit is an error that names it."""
+    """What edgerun_sync takes at most. Going past a limit is an error that names it, or waits for another batch."""
+
+    device_name_max_bytes: int = 64
+    """Bytes of a device's name."""
+
+    segment_max_bytes: int = 16 * 2**20
+    """Bytes of one segment."""
+
+    segment_rows_max: int = 2**21
+    """Rows of one segment: columns that all rows share have any number of rows in a few bytes."""
+
+    batch_segments_max: int = 4096
+    """Segments that are committed together; further ones are of the next batch."""
+
+    batch_rows_max: int = 2**19
+    """Rows after which a batch takes no further segment."""
+
+    lanes_max: int = 1024
+    """Lanes of one collection of tables."""
+
+    document_max_bytes: int = 64 * 2**10
+    """Bytes of a JSON body."""
+
+    body_timeout_s: float = 60.0
+    """Seconds that a body may take to come."""
+
+    headers_timeout_s: float = 15.0
+    """Seconds that a connection may take to say what it wants."""
+
+    requests_per_s: float = 50.0
+    """Requests of one caller a second, in the long run."""
+
+    requests_burst: int = 500
+    """Requests of one caller at once."""
+
+    connections_max: int = 10_000
+    """Connections at once, those of one collector."""
 
     looks_max: int = 100
     """Looks at a sequential experiment that a plan counts: more hardly change its sample, and take seconds."""

@@ -1,0 +1,88 @@
+"""The tables' columns and their types: PROTOCOL.md, section 5."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+MOMENT = pa.timestamp("us", "UTC")
+PARTITION = "day"
+
+_WHERE = [
+    ("device", pa.string()),
+    (PARTITION, pa.date32()),
+    ("time", MOMENT),
+    ("clock", MOMENT),
+    ("boot", pa.string()),
+    ("epoch", pa.string()),
+    ("row", pa.int64()),
+    ("batch_time", MOMENT),
+]
+_TEXTS_OF_A_SOURCE = ("bundle", "version", "model", "arm", "assignment", "fallback", "route", "node")
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "events": pa.schema(
+        [
+            *_WHERE,
+            ("id", pa.string()),
+            ("sequence", pa.int64()),
+            ("kind", pa.string()),
+            *((name, pa.string()) for name in _TEXTS_OF_A_SOURCE),
+            ("latency_s", pa.float64()),
+            ("unit", pa.int64()),
+            ("nonfinite", pa.bool_()),
+            ("failed", pa.bool_()),
+            ("disagrees", pa.bool_()),
+            ("difference", pa.float64()),
+            ("label", pa.string()),
+            ("score", pa.float64()),
+            ("outputs", pa.map_(pa.string(), pa.float64())),
+            ("texts", pa.map_(pa.string(), pa.string())),
+            ("error", pa.string()),
+            ("message", pa.string()),
+        ]
+    ),
+    "labels": pa.schema(
+        [
+            *_WHERE,
+            ("kind", pa.string()),
+            ("id", pa.string()),
+            ("unit", pa.int64()),
+            ("name", pa.string()),
+            ("value", pa.float64()),
+            ("text", pa.string()),
+        ]
+    ),
+    "profiles": pa.schema(
+        [
+            *_WHERE,
+            *((name, pa.string()) for name in ("bundle", "version", "model", "arm", "node")),
+            ("begin", MOMENT),
+            ("end", MOMENT),
+            ("profile", pa.binary()),
+        ]
+    ),
+    "lifecycle": pa.schema([*_WHERE, ("event", pa.string()), ("details", pa.string())]),
+    "captures": pa.schema(
+        [
+            *_WHERE,
+            *((name, pa.string()) for name in ("id", "bundle", "version", "model", "arm")),
+            ("probability", pa.float64()),
+            ("inputs", pa.string()),
+        ]
+    ),
+}
+"""The tables that hold rows of segments, by name."""
+
+
+_CODED = pa.dictionary(pa.int32(), pa.string())
+_FEW = {"device", "boot", "epoch", "kind", "label", *_TEXTS_OF_A_SOURCE}
+"""Columns of few distinct texts: they are written from their codes, without a look at each text."""
+
+
+def file_schema(schema: pa.Schema) -> pa.Schema:
+    """Return what a file is written from: all but the partition, which its path says; few texts as codes.
+
+    What a reader finds in the file is the schema itself.
+    """
+    rest = schema.remove(schema.get_field_index(PARTITION))
+    return pa.schema([field.with_type(_CODED) if field.name in _FEW else field for field in rest])

@@ -1,0 +1,126 @@
+"""Rows of a batch as tables of Arrow, a slice at a time, so that what is in memory does not grow with the batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from edgerun.log.contents import latency_ns
+from edgerun.log.rows import FLAG_DISAGREE, FLAG_FAILED, FLAG_NONFINITE, Kind
+from edgerun_sync.collector.arrow import notes
+from edgerun_sync.collector.arrow.columns import Slice, ids, joined, of_sources, slice_of, texts_by_number, where
+from edgerun_sync.collector.arrow.outputs import output_columns
+from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgerun.log.columns import Array
+    from edgerun_sync.collector.rows import Rows
+
+SLICE_ROWS = 2**17
+"""Rows that become columns of Arrow, and a row group, together."""
+
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "events": (Kind.CALL, Kind.SHADOW, Kind.ERROR),
+    "labels": (Kind.LABEL, Kind.OUTCOME),
+    "profiles": (Kind.PROFILE,),
+    "lifecycle": (Kind.LOSS, Kind.LIFECYCLE),
+    "captures": (Kind.CAPTURE,),
+}
+"""What each table holds."""
+
+_OF_EVENTS = ("bundle", "version", "model", "arm", "assignment", "fallback", "route", "node")
+
+
+class Sliced(NamedTuple):
+    """Rows as a table without its partition, and the day of each, int32 since 1970."""
+
+    table: Any
+    day: Array
+
+
+def slices(rows: Rows, table: str) -> Iterator[Sliced]:
+    """Yield the rows of one table."""
+    for kind in KINDS[table]:
+        for part in _slices(rows, kind):
+            columns, day = where(part)
+            columns |= _columns(part, kind)
+            schema = file_schema(SCHEMAS[table])
+            arrays = [_fitted(columns.get(field.name), field.type, part.n) for field in schema]
+            yield Sliced(pa.table(arrays, schema=schema), day)
+
+
+def _fitted(column: Any, type_: pa.DataType, n: int) -> Any:
+    if column is None:
+        return pa.nulls(n, type_)
+    return column.dictionary_encode() if column.type != type_ and pa.types.is_dictionary(type_) else column
+
+
+def _slices(rows: Rows, kind: Kind) -> Iterator[Slice]:
+    chunks, n = [], 0
+    for chunk in rows.chunks.get(kind, ()):
+        chunks.append(chunk)
+        n += chunk.n
+        if n >= SLICE_ROWS:
+            yield slice_of(rows, chunks)
+            chunks, n = [], 0
+    if chunks:
+        yield slice_of(rows, chunks)
+
+
+def _columns(part: Slice, kind: Kind) -> dict[str, Any]:
+    match kind:
+        case Kind.CALL | Kind.SHADOW:
+            return {**_of_a_call(part, kind), **_measured(part), **output_columns(part)}
+        case Kind.ERROR:
+            values = notes.values_of(part)
+            return {**_of_a_call(part, kind), **{name: notes.texts(values, name) for name in ("error", "message")}}
+        case Kind.LABEL | Kind.OUTCOME:
+            named = _constant(part, kind.name.lower())
+            return {"kind": named, **notes.label_columns(notes.values_of(part))}
+        case Kind.PROFILE:
+            return notes.profile_columns(part, notes.values_of(part))
+        case Kind.LOSS:
+            return notes.lifecycle_columns(notes.values_of(part), event="loss")
+        case Kind.LIFECYCLE:
+            return notes.lifecycle_columns(notes.values_of(part), event=None)
+        case Kind.CAPTURE:
+            own = {"id": ids(part)[0], **of_sources(part, "bundle", "version", "model", "arm")}
+            return {**own, **notes.capture_columns(notes.values_of(part))}
+
+
+def _of_a_call(part: Slice, kind: Kind) -> dict[str, Any]:
+    id_, sequence = ids(part)
+    return {"id": id_, "sequence": sequence, "kind": _kinds(part, kind), **of_sources(part, *_OF_EVENTS)}
+
+
+def _kinds(part: Slice, kind: Kind) -> Any:
+    if kind is not Kind.CALL:
+        return _constant(part, "shadow" if kind is Kind.SHADOW else "error")
+    named = ["inference" if source is None or source.fallback is None else "fallback" for source in part.rows.sources]
+    return texts_by_number(named, joined(part, "source")[0])
+
+
+def _constant(part: Slice, value: str) -> Any:
+    return texts_by_number([value], np.zeros(part.n, np.int64))
+
+
+def _measured(part: Slice) -> dict[str, Any]:
+    latency, _ = joined(part, "latency")
+    flags, _ = joined(part, "flags")
+    unit, has_none = joined(part, "unit")
+    difference, is_unknown = joined(part, "difference", np.float64)
+    is_shadow = part.chunks[0].columns.get("unit") is None and is_unknown is None
+    found = {
+        "latency_s": pa.array(latency_ns(latency) / 1e9),
+        "unit": pa.array(unit.view(np.int64), mask=has_none),
+        "nonfinite": pa.array((flags & np.uint64(FLAG_NONFINITE)) != 0),
+        "failed": pa.array((flags & np.uint64(FLAG_FAILED)) != 0),
+        "difference": pa.array(difference, mask=is_unknown),
+    }
+    if is_shadow:
+        found["disagrees"] = pa.array((flags & np.uint64(FLAG_DISAGREE)) != 0)
+    return found

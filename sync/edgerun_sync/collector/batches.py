@@ -1,0 +1,127 @@
+"""What a batch consists of: which segments are committed together, as an object says it and as a planner decides it.
+
+Pure: whoever plans reads the segments one after the other, and stops when a batch is full.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgerun_sync.collector.keys import Landed, is_device, is_segment
+from edgerun_sync.errors import CollectorError
+from edgerun_sync.limits import LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ARCHIVE = b"ERARCH1\n"
+
+
+class Member(NamedTuple):
+    """A segment of a batch: the names of its device and its own, and SHA-256 and size of its bytes."""
+
+    device: str
+    segment: str
+    digest: str
+    size: int
+
+    @property
+    def landed(self) -> Landed:
+        """Its names alone."""
+        return Landed(self.device, self.segment)
+
+
+class Batch(NamedTuple):
+    """What one commit consists of.
+
+    Attributes:
+        at_us: when it was planned, microseconds since 1970; the batch_time of its rows.
+        members: its segments, in the order of devices and names.
+    """
+
+    at_us: int
+    members: tuple[Member, ...]
+
+
+class Filling:
+    """Counts what a batch has, and says when it is full."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._limits = limits
+        self._segments = self._rows = 0
+
+    def add(self, rows: int) -> bool:
+        """Count a segment of so many rows, and return whether there is room for another one."""
+        self._segments += 1
+        self._rows += rows
+        return self._segments < self._limits.batch_segments_max and self._rows < self._limits.batch_rows_max
+
+
+def in_turn(listed: Sequence[str], after: str) -> Sequence[str]:
+    """Return sorted keys from the first one behind a key on, then the rest: all have their turn."""
+    start = bisect_right(listed, after)
+    return [*listed[start:], *listed[:start]]
+
+
+def batch_bytes(batch: Batch) -> bytes:
+    """Return a batch as its object says it."""
+    at = (_EPOCH + timedelta(microseconds=batch.at_us)).isoformat().replace("+00:00", "Z")
+    document = {"at": at, "segments": [list(member) for member in batch.members]}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def parse_batch(data: bytes) -> Batch:
+    """Return the batch that an object says.
+
+    Raises:
+        CollectorError: it is none.
+    """
+    try:
+        document = json.loads(data)
+        at_us = (datetime.fromisoformat(document["at"]) - _EPOCH) // timedelta(microseconds=1)
+        return Batch(at_us, tuple(map(_of_list, document["segments"])))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CollectorError(f"a batch is damaged: {data[:100]!r}") from error
+
+
+def archive_bytes(segments: Sequence[tuple[Member, bytes]]) -> bytes:
+    """Return the segments of a batch as one object: a line that lists them, and their bytes."""
+    listed = [[*member[:3], len(data)] for member, data in segments]
+    return b"".join(
+        (_ARCHIVE, json.dumps(listed, separators=(",", ":")).encode(), b"\n", *(data for _, data in segments))
+    )
+
+
+def parse_archive(data: bytes) -> list[tuple[Member, bytes]]:
+    """Return the segments of an archive.
+
+    Raises:
+        CollectorError: it is none.
+    """
+    position = data.find(b"\n", len(_ARCHIVE)) + 1
+    found = []
+    try:
+        for member in map(_of_list, json.loads(data[len(_ARCHIVE) : position])):
+            found.append((member, data[position : position + member.size]))
+            position += member.size
+    except (ValueError, TypeError) as error:
+        raise CollectorError(f"an archive is damaged: {error}") from error
+    if not data.startswith(_ARCHIVE) or position != len(data):
+        raise CollectorError(f"an archive is damaged: it has {len(data)} bytes, and lists {position}")
+    return found
+
+
+def _of_list(entry: list[object]) -> Member:
+    return _member(*entry)
+
+
+def _member(device: object, segment: object, digest: object, size: object) -> Member:
+    if not isinstance(device, str) or not isinstance(segment, str) or not is_device(device) or not is_segment(segment):
+        raise ValueError(f"{device!r}/{segment!r} is no segment")
+    if not isinstance(digest, str) or not isinstance(size, int) or size < 0:
+        raise ValueError(f"{device}/{segment} has no digest or size")
+    return Member(device, segment, digest, size)

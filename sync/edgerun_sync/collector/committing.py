@@ -1,0 +1,165 @@
+"""Committing: landed segments into the tables, batch by batch, each row once. The five steps are those of PROTOCOL.md.
+
+Every step may be repeated, at any time, by any number of committers: what counts is an object that one of them was
+first to make, or a version of a table that Delta let one of them write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from edgerun_sync.collector import keys
+from edgerun_sync.collector.batches import (
+    Batch,
+    Filling,
+    Member,
+    archive_bytes,
+    batch_bytes,
+    in_turn,
+    parse_batch,
+)
+from edgerun_sync.collector.rows import Decoded, Rows, decode, rows_of
+from edgerun_sync.limits import LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgerun_sync.collector.objects import Objects
+
+
+class Tables(Protocol):
+    """The tables that a committer writes to."""
+
+    def committed(self, lane: int) -> int:
+        """Return the greatest number of a batch of a lane that any table has; 0 where none has one."""
+
+    def append(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
+        """Add a batch's rows to each table that does not have this batch, durably; returns the rows, by table."""
+
+
+class Committed(NamedTuple):
+    """What one batch was.
+
+    Attributes:
+        lane: of the devices.
+        number: of the batch.
+        segments: how many it has.
+        rows: by table; empty where they had been committed before.
+        damaged: bytes of the segments that no row could be read from.
+    """
+
+    lane: int
+    number: int
+    segments: int
+    rows: dict[str, int]
+    damaged: int
+
+
+class Committer:
+    """Commits the batches of one lane, one after the other.
+
+    Args:
+        objects: where segments are landed.
+        tables: where their rows go.
+        lane: which.
+        now_us: a clock, microseconds since 1970.
+        limits: of a batch.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        tables: Tables,
+        lane: int,
+        *,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self._objects = objects
+        self._tables = tables
+        self._lane = lane
+        self._now_us = now_us
+        self._limits = limits
+        self._number = 0
+        self._last = ""
+
+    def step(self) -> Committed | None:
+        """Commit one batch, or complete one that was begun; None where nothing waits.
+
+        Raises:
+            StorageError: the storage failed; the same batch is completed by the next call, or by anybody else's.
+            TableError: a table failed; likewise.
+            CollectorError: an object is damaged.
+        """
+        number = self._number or max(1, self._tables.committed(self._lane))
+        read: dict[Member, bytes] = {}
+        decoded: list[Decoded] = []
+        found = self._objects.get(keys.batch_key(self._lane, number))
+        if found is None:
+            batch = self._plan(read, decoded)
+            if not batch.members:
+                self._number = number
+                return None
+            if not self._objects.put_new(keys.batch_key(self._lane, number), batch_bytes(batch)):
+                read, decoded = {}, []
+                batch = self._batch(number)
+        else:
+            batch = parse_batch(found)
+        rows, damaged = self._write(number, batch, read, decoded)
+        self._finish(number, batch)
+        self._number = number + 1
+        return Committed(self._lane, number, len(batch.members), rows, damaged)
+
+    def _batch(self, number: int) -> Batch:
+        found = self._objects.get(keys.batch_key(self._lane, number))
+        return parse_batch(found or b"")
+
+    def _plan(self, read: dict[Member, bytes], decoded: list[Decoded]) -> Batch:
+        """Step 1: read what the inbox speaks of, until a batch is full; clear away what is committed already."""
+        filling = Filling(self._limits)
+        for key in in_turn([*self._objects.list(keys.inbox_prefix(self._lane))], self._last):
+            landed = keys.from_inbox(key)
+            data = self._objects.get(landed.key)
+            if data is None:  # its landing was cut short, or is under way
+                continue
+            if keys.parse_tombstone(data) is not None:
+                self._objects.delete(key)
+                continue
+            segment = decode(landed, data)
+            read[Member(*landed, hashlib.sha256(data).hexdigest(), len(data))] = data
+            decoded.append(segment)
+            self._last = key
+            if not filling.add(segment.rows):
+                break
+        return Batch(self._now_us(), tuple(sorted(read)))
+
+    def _write(
+        self, number: int, batch: Batch, read: dict[Member, bytes], decoded: list[Decoded]
+    ) -> tuple[dict[str, int], int]:
+        """Steps 2 and 3, and the archive of step 4: after it, the rows are in the tables, durably."""
+        archive = keys.archive_key(self._lane, number)
+        if not read:
+            if self._objects.get(archive) is not None:
+                return {}, 0
+            for member in batch.members:
+                data = self._objects.get(member.landed.key)
+                if data is not None and keys.parse_tombstone(data) is None:  # else somebody else is ahead
+                    read[member] = data
+                    decoded.append(decode(member.landed, data))
+            if len(read) < len(batch.members) and self._objects.get(archive) is not None:
+                return {}, 0
+        rows = rows_of(batch.at_us, decoded)
+        written = self._tables.append(self._lane, number, rows)
+        self._objects.put_new(
+            archive, archive_bytes([(member, read[member]) for member in batch.members if member in read])
+        )
+        return written, rows.damaged
+
+    def _finish(self, number: int, batch: Batch) -> None:
+        """Step 4: leave a tombstone of each segment, and take it off the inbox."""
+        for member in batch.members:
+            tombstone = keys.Tombstone(member.digest, member.size, number)
+            self._objects.replace(member.landed.key, keys.tombstone_bytes(tombstone))
+            self._objects.delete(keys.inbox_key(self._lane, member.landed))

@@ -1,0 +1,87 @@
+"""The data of one fleet: a folder or a bucket, how many lanes it has, and its tables. What `--data` names."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgerun_sync.collector.delta import DeltaTables
+from edgerun_sync.collector.files import Files
+from edgerun_sync.collector.keys import CONFIG
+from edgerun_sync.collector.settling import Settler, mend
+from edgerun_sync.errors import CollectorError
+from edgerun_sync.limits import LIMITS
+
+if TYPE_CHECKING:
+    from edgerun_sync.collector.objects import Objects
+
+DEFAULT_LANES = 2
+_FORMAT = 1
+_TABLES = "tables"
+
+
+class Data(NamedTuple):
+    """What a collector works on.
+
+    Attributes:
+        objects: landed segments, batches, archives, and whatever else has a key.
+        tables: what is queried.
+        lanes: how many there are; devices are divided among them for ever.
+    """
+
+    objects: Objects
+    tables: DeltaTables
+    lanes: int
+
+
+def open_data(url: str, *, lanes: int = DEFAULT_LANES) -> Data:
+    """Open the data at a place, and make what is not there yet.
+
+    Args:
+        url: a folder, ``file:///FOLDER``, or ``s3://BUCKET/PREFIX``.
+        lanes: of a place that has none yet.
+
+    Raises:
+        StorageError: the place cannot be read or written, or does not keep to conditional puts.
+        CollectorError: it belongs to another format.
+        TableError: a table cannot be made or read.
+    """
+    objects, tables = _placed(url)
+    found = _lanes(objects, lanes)
+    tables.make()
+    return Data(objects, tables, found)
+
+
+def _placed(url: str) -> tuple[Objects, DeltaTables]:
+    if url.startswith("s3://"):
+        from edgerun_sync.collector.buckets import Bucket, table_options  # noqa: PLC0415 - a folder needs no S3 client
+
+        bucket = Bucket(url)
+        bucket.check()
+        return bucket, DeltaTables(f"{url.rstrip('/')}/{_TABLES}", bucket, options=table_options())
+    folder = Path(os.path.abspath(url.removeprefix("file://")))  # noqa: PTH100 - resolve() would follow links
+    files = Files(folder)
+    for table in sorted((folder / _TABLES).glob("*/")):
+        mend(table)
+    return files, DeltaTables((folder / _TABLES).as_uri(), files, settle=Settler(folder / _TABLES))
+
+
+def _lanes(objects: Objects, lanes: int) -> int:
+    """How many lanes a place has; whoever is first decides."""
+    if not 1 <= lanes <= LIMITS.lanes_max:
+        raise CollectorError(f"{lanes} lanes: there may be 1 to {LIMITS.lanes_max}")
+    found = objects.get(CONFIG)
+    if found is None:
+        objects.put_new(CONFIG, json.dumps({"format": _FORMAT, "lanes": lanes}).encode())
+        found = objects.get(CONFIG)
+    try:
+        document = json.loads(found or b"")
+        if document["format"] != _FORMAT:
+            raise CollectorError(
+                f"{CONFIG} is of format {document['format']}, and this edgerun reads {_FORMAT}: update it"
+            )
+        return int(document["lanes"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CollectorError(f"{CONFIG} is damaged: {found!r}") from error

@@ -1,0 +1,1 @@
+"""The collector over HTTP: Starlette's application, and the server that runs it."""

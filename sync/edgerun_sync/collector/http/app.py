@@ -1,0 +1,194 @@
+"""The routes of the collector. Each reads its request, hands it to the Service in a thread, and says what that says."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edgerun.errors import EdgerunError
+from edgerun_sync.collector.http.bodies import read_body, read_digest
+from edgerun_sync.collector.http.openapi import openapi_document
+from edgerun_sync.collector.http.rates import Rates
+from edgerun_sync.errors import RefusedError
+from edgerun_sync.limits import LIMITS
+from edgerun_sync.names import SEGMENT_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from edgerun_sync.collector.credentials import Credential
+    from edgerun_sync.collector.documents import Document
+    from edgerun_sync.collector.http.metrics import Metrics
+    from edgerun_sync.collector.service import Service
+
+logger = logging.getLogger("edgerun.collector")
+
+
+class Application:
+    """The collector's HTTP application.
+
+    Args:
+        service: what it serves.
+        metrics: where it counts.
+    """
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service, self._metrics = service, metrics
+        self._rates = Rates(LIMITS.requests_per_s, LIMITS.requests_burst)
+
+    def asgi(self) -> Starlette:
+        """Return what a server runs."""
+        device = "/v1/devices/{device}"
+        routes = [
+            Route("/healthz", self._healthz, methods=["GET"]),
+            Route("/readyz", self._answered(self._readyz), methods=["GET"]),
+            Route("/metrics", self._answered(self._scrape), methods=["GET"]),
+            Route("/openapi.json", self._openapi, methods=["GET"]),
+            Route("/v1/enroll", self._answered(self._enrol), methods=["POST"]),
+            Route("/v1/devices", self._answered(self._devices), methods=["GET"]),
+            Route(device, self._answered(self._revoke_device), methods=["DELETE"]),
+            Route(f"{device}/token", self._answered(self._rotate), methods=["POST"]),
+            Route(f"{device}/checkin", self._answered(self._check_in), methods=["POST"]),
+            Route(f"{device}/segments/{{segment}}", self._answered(self._put_segment), methods=["PUT"]),
+            Route("/v1/tokens", self._answered(self._issue_token), methods=["POST"]),
+            Route("/v1/tokens/{name}", self._answered(self._revoke_token), methods=["DELETE"]),
+        ]
+        handlers: Any = {HTTPException: _http_problem, Exception: _unexpected}
+        return Starlette(routes=routes, exception_handlers=handlers)
+
+    # ---- what every route shares ----
+
+    def _answered(self, handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            started = time.perf_counter()
+            route = request.scope["route"].path if "route" in request.scope else request.url.path
+            try:
+                response = await handle(request)
+            except RefusedError as error:
+                response = _refusal(error)
+            except EdgerunError as error:
+                logger.warning("the store failed", extra={"route": route, "problem": str(error)})
+                response = _refusal(RefusedError(503, "store-failed", "the store does not answer; try again", 5))
+            taken_s = time.perf_counter() - started
+            self._metrics.answered(request.method, route, response.status_code, taken_s)
+            logger.info(
+                "answered",
+                extra={
+                    "method": request.method,
+                    "route": route,
+                    "status": response.status_code,
+                    "seconds": round(taken_s, 6),
+                },
+            )
+            return response
+
+        return answer
+
+    async def _caller(self, request: Request) -> Credential:
+        credential = await run_in_threadpool(self._service.authenticate, request.headers.get("authorization"))
+        self._rates.take(f"{credential.role}/{credential.name}")
+        return credential
+
+    async def _small_body(self, request: Request) -> bytes:
+        return await read_body(request, LIMITS.document_max_bytes, LIMITS.body_timeout_s)
+
+    # ---- the routes ----
+
+    async def _healthz(self, _: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def _readyz(self, _: Request) -> Response:
+        await run_in_threadpool(self._service.objects.get, "config.json")
+        return JSONResponse({"status": "ready"})
+
+    async def _scrape(self, _: Request) -> Response:
+        content, media_type = await run_in_threadpool(self._metrics.text)
+        return Response(content, media_type=media_type)
+
+    async def _openapi(self, _: Request) -> Response:
+        return JSONResponse(openapi_document())
+
+    async def _enrol(self, request: Request) -> Response:
+        authorization = request.headers.get("authorization")
+        self._rates.take(f"enroll/{request.client.host if request.client else ''}")
+        body = await self._small_body(request)
+        return _said(await run_in_threadpool(self._service.enrol, authorization, body), 201)
+
+    async def _devices(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        return JSONResponse({"devices": await run_in_threadpool(self._service.list_devices, caller)})
+
+    async def _revoke_device(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        await run_in_threadpool(self._service.revoke_device, caller, request.path_params["device"])
+        return Response(status_code=204)
+
+    async def _rotate(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        return _said(await run_in_threadpool(self._service.rotate, caller, request.path_params["device"]), 201)
+
+    async def _check_in(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        body = await self._small_body(request)
+        return _said(await run_in_threadpool(self._service.check_in, caller, request.path_params["device"], body))
+
+    async def _put_segment(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        media_type = request.headers.get("content-type", "")
+        if media_type != SEGMENT_TYPE:
+            raise RefusedError(415, "media-type", f"send Content-Type: {SEGMENT_TYPE}, not {media_type[:80]!r}")
+        if request.headers.get("if-none-match") != "*":
+            raise RefusedError(422, "no-condition", "send If-None-Match: *; a segment is never replaced")
+        digest = read_digest(request)
+        body = await read_body(request, LIMITS.segment_max_bytes, LIMITS.body_timeout_s)
+        where = request.path_params
+        landed = await run_in_threadpool(
+            self._service.put_segment, caller, where["device"], where["segment"], body, digest
+        )
+        self._metrics.landed(len(body), landed.rows, is_new=landed.status == 201)
+        return Response(status_code=landed.status)
+
+    async def _issue_token(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        body = await self._small_body(request)
+        return _said(await run_in_threadpool(self._service.issue_token, caller, body), 201)
+
+    async def _revoke_token(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        await run_in_threadpool(self._service.revoke_token, caller, request.path_params["name"])
+        return Response(status_code=204)
+
+
+def _said(document: Document, status: int = 200) -> Response:
+    return Response(
+        document.model_dump_json(), status, media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+def _refusal(error: RefusedError) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": error.slug, "message": str(error)}, error.status, headers)
+
+
+async def _http_problem(_: Request, error: HTTPException) -> Response:
+    slug = {404: "unknown", 405: "method"}.get(error.status_code, "refused")
+    return JSONResponse({"error": slug, "message": error.detail}, error.status_code, error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    logger.error("a request failed", extra={"route": request.url.path, "problem": f"{type(error).__name__}: {error}"})
+    return JSONResponse({"error": "internal", "message": "the collector failed; its log says why"}, 500)

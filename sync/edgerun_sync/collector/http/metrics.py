@@ -1,0 +1,54 @@
+"""What the collector tells Prometheus about itself. The one module that knows its client library."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
+class Metrics:
+    """The counters of one collector process."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Histogram(
+            "edgerun_collector_request_seconds",
+            "Time to answer a request, its body included.",
+            ("method", "route", "status"),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._segments = Counter(
+            "edgerun_collector_segments", "Segments that devices sent.", ("outcome",), registry=self._registry
+        )
+        self._bytes = Counter("edgerun_collector_segment_bytes", "Bytes of new segments.", registry=self._registry)
+        self._rows = Counter("edgerun_collector_landed_rows", "Rows of new segments.", registry=self._registry)
+        self._committed = Counter(
+            "edgerun_collector_committed_rows", "Rows committed to the tables.", ("lane",), registry=self._registry
+        )
+        self._committed_at = Gauge(
+            "edgerun_collector_committed_timestamp_seconds", "When the last batch was committed.", ("lane",),
+            registry=self._registry,
+        )  # fmt: skip
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self._requests.labels(method, route, str(status)).observe(seconds)
+
+    def landed(self, size: int, rows: int, *, is_new: bool) -> None:
+        """Count a segment of so many bytes and rows."""
+        self._segments.labels("stored" if is_new else "known").inc()
+        if is_new:
+            self._bytes.inc(size)
+            self._rows.inc(rows)
+
+    def committed(self, lane: int, rows: int) -> None:
+        """Count a batch."""
+        self._committed.labels(str(lane)).inc(rows)
+        self._committed_at.labels(str(lane)).set_to_current_time()
+
+    def text(self) -> tuple[bytes, str]:
+        """Return all counters as Prometheus reads them, and the media type of that."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,114 @@
+"""The OpenAPI document of the collector: what each route takes and answers."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from edgerun_sync.collector.documents import schemas
+from edgerun_sync.limits import LIMITS
+from edgerun_sync.names import SEGMENT_TYPE
+
+_PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_DEVICE = {
+    "name": "device",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"},
+}
+_SEGMENT = {
+    "name": "segment",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{16}-[0-9a-f]{16}$"},
+}
+_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+_REFUSALS = {
+    401: "no token, or one that is worth nothing",
+    403: "a token of another role or device",
+    404: "there is no such thing",
+    408: "the body came too slowly",
+    409: "the name is taken by something else",
+    413: "the body is too large",
+    415: "the body is of another type, or encoded",
+    422: "the body is not what it should be",
+    429: "too many requests; wait as Retry-After says",
+    503: "the store does not answer; wait as Retry-After says",
+}
+
+
+def _operation(
+    summary: str,
+    answers: dict[int, tuple[str, str | None]],
+    *,
+    body: str | None = None,
+    refusals: tuple[int, ...] = (401, 403, 422, 429, 503),
+) -> dict[str, Any]:
+    responses: dict[str, Any] = {
+        str(status): {"description": _REFUSALS[status], "content": _PROBLEM} for status in refusals
+    }
+    for status, (description, schema) in answers.items():
+        responses[str(status)] = {"description": description}
+        if schema is not None:
+            content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+            responses[str(status)]["content"] = content
+    found: dict[str, Any] = {"summary": summary, "responses": responses}
+    if body is not None:
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}}
+        found["requestBody"] = {"required": True, "content": content}
+    return found
+
+
+def _put_segment() -> dict[str, Any]:
+    answers: dict[int, tuple[str, str | None]] = {201: ("stored durably", None), 200: ("it was stored before", None)}
+    operation = _operation("Land a sealed segment.", answers, refusals=(401, 403, 408, 409, 413, 415, 422, 429, 503))
+    body = {"type": "string", "format": "binary", "maxLength": LIMITS.segment_max_bytes}
+    operation["requestBody"] = {"required": True, "content": {SEGMENT_TYPE: {"schema": body}}}
+    digest = {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"}
+    operation["parameters"] = [
+        {"name": "If-None-Match", "in": "header", "required": True, "schema": {"type": "string", "enum": ["*"]}},
+        {"name": "Content-Digest", "in": "header", "required": True, "schema": digest},
+    ]
+    return operation
+
+
+def _open_to_all(summary: str, answer: str, refusals: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {"get": {**_operation(summary, {200: (answer, None)}, refusals=refusals), "security": []}}
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """Return the document, OpenAPI 3.1."""
+    sent = (401, 403, 408, 413, 415, 422, 429, 503)
+    enrol = _operation(
+        "Trade an enrolment token.", {201: ("enrolled", "Enrolled")}, body="Enrol", refusals=(*sent, 409)
+    )
+    list_devices = _operation("How every device was last.", {200: ("devices", None)}, refusals=(401, 403, 429, 503))
+    revoke = (401, 403, 404, 422, 429, 503)
+    revoke_device = _operation("Refuse a device from now on.", {204: ("revoked", None)}, refusals=revoke)
+    rotate = _operation("Make the device's next token.", {201: ("the next token", "Token")})
+    check_in = _operation("Say how a device is.", {200: ("taken down", "CheckedIn")}, body="CheckIn", refusals=sent)
+    issue = _operation("Make a token.", {201: ("told once", "Token")}, body="IssueToken", refusals=sent)
+    revoke_token = _operation("Refuse a token from now on.", {204: ("revoked", None)}, refusals=revoke)
+    paths = {
+        "/healthz": _open_to_all("Whether the process lives.", "it does"),
+        "/readyz": _open_to_all("Whether the store answers.", "it does", (503,)),
+        "/metrics": _open_to_all("Counters, for Prometheus.", "counters", (503,)),
+        "/openapi.json": _open_to_all("This document.", "the document"),
+        "/v1/enroll": {"post": enrol},
+        "/v1/devices": {"get": list_devices},
+        "/v1/devices/{device}": {"parameters": [_DEVICE], "delete": revoke_device},
+        "/v1/devices/{device}/token": {"parameters": [_DEVICE], "post": rotate},
+        "/v1/devices/{device}/checkin": {"parameters": [_DEVICE], "post": check_in},
+        "/v1/devices/{device}/segments/{segment}": {"parameters": [_DEVICE, _SEGMENT], "put": _put_segment()},
+        "/v1/tokens": {"post": issue},
+        "/v1/tokens/{name}": {"parameters": [_NAME], "delete": revoke_token},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "edgerun collector", "version": version("edgerun"), "description": "See sync/PROTOCOL.md."},
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {"schemas": schemas(), "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }

@@ -1,0 +1,101 @@
+"""The server under the application: uvicorn, on one socket, stopped by a signal or from another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edgerun_sync.errors import CollectorError
+from edgerun_sync.limits import LIMITS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.applications import Starlette
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+STOP_S = 20
+
+
+class _ImpatientProtocol(H11Protocol):
+    """HTTP/1.1 that hangs up on a connection which takes too long to say what it wants."""
+
+    def connection_made(self, transport: Any) -> None:
+        """See H11Protocol."""
+        super().connection_made(transport)
+        self._patience = asyncio.get_running_loop().call_later(LIMITS.headers_timeout_s, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See H11Protocol."""
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    def _give_up(self) -> None:
+        said: object = self.cycle
+        if said is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+class Server:
+    """Serves an application until it is told to stop.
+
+    Args:
+        application: what to serve.
+        host: the address to listen at.
+        port: likewise; 0 takes a free one.
+        certificate: a PEM file, with its chain; None serves without TLS.
+        key: its private key.
+
+    Raises:
+        CollectorError: nobody may listen there.
+    """
+
+    def __init__(
+        self, application: Starlette, host: str, port: int, certificate: Path | None = None, key: Path | None = None
+    ) -> None:
+        self._socket = _listening(host, port)
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
+        """Where it listens."""
+        config = uvicorn.Config(
+            application,
+            http=_ImpatientProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            backlog=BACKLOG,
+            limit_concurrency=LIMITS.connections_max,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=STOP_S,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Serve until SIGINT, SIGTERM or `stop`."""
+        self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Let requests under way end, and return from `run`; callable from any thread."""
+        self._server.should_exit = True
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.listen(BACKLOG)  # whoever connects before the server runs waits a moment
+    except OSError as error:
+        found.close()
+        raise CollectorError(f"nobody can listen at {host}:{port}: {error.strerror or error}") from error
+    return found

@@ -1,0 +1,110 @@
+"""The keys of PROTOCOL.md section 4, and what stands where a committed segment stood. Pure: nothing is read here."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from typing import NamedTuple
+
+from edgerun_sync.errors import CollectorError
+from edgerun_sync.limits import LIMITS
+
+CONFIG = "config.json"
+_DEVICE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
+_SEGMENT = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
+_BETWEEN = "~"
+"""Between device and segment in an inbox, for one folder lists faster than thousands; no name has it."""
+_DONE = b"ERDONE1\n"
+
+
+class Landed(NamedTuple):
+    """A segment by its names: the device's, and its own."""
+
+    device: str
+    segment: str
+
+    @property
+    def key(self) -> str:
+        """Where its bytes are, or its tombstone."""
+        return f"segments/{self.device}/{self.segment}"
+
+
+class Tombstone(NamedTuple):
+    """What is left of a committed segment: SHA-256 and size of its bytes, and the number of the batch that has it."""
+
+    digest: str
+    size: int
+    batch: int
+
+
+def is_device(name: str) -> bool:
+    """Whether a text can be the name of a device."""
+    return len(name) <= LIMITS.device_name_max_bytes and _DEVICE.fullmatch(name) is not None
+
+
+def is_segment(name: str) -> bool:
+    """Whether a text can be the name of a segment."""
+    return _SEGMENT.fullmatch(name) is not None
+
+
+def lane_of(device: str, lanes: int) -> int:
+    """Return the lane of a device's segments."""
+    return zlib.crc32(device.encode()) % lanes
+
+
+def inbox_prefix(lane: int) -> str:
+    """Return what the keys of a lane's inbox begin with."""
+    return f"inbox/{lane}/"
+
+
+def inbox_key(lane: int, landed: Landed) -> str:
+    """Return the key that says that a segment may have to be committed."""
+    return f"{inbox_prefix(lane)}{landed.device}{_BETWEEN}{landed.segment}"
+
+
+def from_inbox(key: str) -> Landed:
+    """Return the segment that a key of an inbox speaks of.
+
+    Raises:
+        CollectorError: it is no such key.
+    """
+    device, between, segment = key.rpartition("/")[2].partition(_BETWEEN)
+    if not between or not is_device(device) or not is_segment(segment):
+        raise CollectorError(f"{key} is no entry of an inbox; who put it there? Remove it")
+    return Landed(device, segment)
+
+
+def batch_key(lane: int, number: int) -> str:
+    """Return the key of what says which segments a batch has. Numbers sort as texts."""
+    return f"batches/{lane}/{number:012}.json"
+
+
+def archive_key(lane: int, number: int) -> str:
+    """Return the key of a batch's raw segments."""
+    return f"archive/{lane}/{number:012}"
+
+
+def number_of(key: str) -> int:
+    """Return the number of the batch that a key of a batch or an archive is of."""
+    return int(key.rpartition("/")[2].partition(".")[0])
+
+
+def tombstone_bytes(tombstone: Tombstone) -> bytes:
+    """Return a tombstone as it is stored."""
+    return _DONE + json.dumps(tombstone._asdict(), sort_keys=True, separators=(",", ":")).encode()
+
+
+def parse_tombstone(data: bytes) -> Tombstone | None:
+    """Return the tombstone that an object is; None where it is a segment.
+
+    Raises:
+        CollectorError: it begins as one, and is none.
+    """
+    if not data.startswith(_DONE):
+        return None
+    try:
+        document = json.loads(data[len(_DONE) :])
+        return Tombstone(str(document["digest"]), int(document["size"]), int(document["batch"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CollectorError(f"a tombstone is damaged: {data[:100]!r}") from error
