@@ -80,6 +80,8 @@ class DeltaTables:
                 self._table(name)
             except TableNotFoundError:
                 self._create(name)
+            except (DeltaError, OSError) as error:
+                raise TableError(f"the table {name} cannot be read: {error}") from error
             self.widen(name, schema)
             self._settle(name)
 
@@ -189,6 +191,10 @@ class DeltaTables:
         except (DeltaError, OSError) as error:
             raise TableError(f"the table {name} cannot be cleared: {error}") from error
 
+    def url(self, name: str) -> str:
+        """Return where a table is, for readers of Delta."""
+        return f"{self._root}/{self._folder}/{name}"
+
     def rows(self, name: str) -> Any:
         """Return a table as pyarrow has it, all of it.
 
@@ -244,7 +250,7 @@ class DeltaTables:
         }
         try:
             DeltaTable.create(
-                f"{self._root}/{self._folder}/{name}",
+                self.url(name),
                 Schema.from_arrow(SCHEMAS[name]),
                 mode="ignore",
                 partition_by=[PARTITION],
@@ -265,7 +271,7 @@ class DeltaTables:
 
     def _table(self, name: str) -> DeltaTable:
         if name not in self._opened:
-            self._opened[name] = DeltaTable(f"{self._root}/{self._folder}/{name}", storage_options=self._options)
+            self._opened[name] = DeltaTable(self.url(name), storage_options=self._options)
         return self._opened[name]
 
 
