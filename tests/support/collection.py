@@ -39,6 +39,7 @@ def rows_in_tables(tables):
     return found
 
 
-def content(tables, name):
-    """A table's rows as sorted texts."""
-    return sorted(map(repr, tables.rows(name).to_pylist()))
+def content(tables, name, without=frozenset()):
+    """A table's rows as sorted texts, but for some columns."""
+    rows = tables.rows(name).to_pylist()
+    return sorted(repr({column: value for column, value in row.items() if column not in without}) for row in rows)
