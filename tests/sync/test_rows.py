@@ -186,6 +186,14 @@ def test_errors_losses_and_what_happened_have_their_columns(tmp_path):
     ]
 
 
+def test_what_a_newer_device_says_of_a_label_besides_is_kept():
+    segment = reference.Segment()
+    values = [{"id": "a-1", "value": 1, "by": "ann", "sure": 0.5}, {"id": "a-2", "value": 2}]
+    segment.frame([reference.notes(reference.LABEL, [1, 2], values)], clocks=(9, NOON))
+    found = table_of(segment_rows(segment), "labels")
+    assert [row["details"] for row in found] == ['{"by":"ann","sure":0.5}', None]
+
+
 def test_calls_of_unlike_outputs_and_sources_share_a_table(tmp_path):
     shapes = [
         call(0),

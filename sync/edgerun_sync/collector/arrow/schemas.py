@@ -50,6 +50,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("name", pa.string()),
             ("value", pa.float64()),
             ("text", pa.string()),
+            ("details", pa.string()),
         ]
     ),
     "profiles": pa.schema(
