@@ -42,7 +42,7 @@ class Fleet:
 
     def _land(self, actor: Actor, segment) -> Landing:
         objects = Stepping(self.objects, actor.before, actor.after)
-        return land(objects, LANES, segment.landed, segment.body, hashlib.sha256(segment.body).hexdigest())
+        return land(objects, LANES, segment.landed, segment.body, digest_of(segment))
 
     def start_committer(self, lane: int) -> None:
         self.committers.append(Actor(lambda actor: self._commit(actor, lane)))
@@ -93,8 +93,7 @@ class Fleet:
         self.reap(1.0)
         if self.random.random() < 0.7:
             for segment in self.waiting[:]:
-                found = land(self.objects, LANES, segment.landed, segment.body,
-                             hashlib.sha256(segment.body).hexdigest())  # fmt: skip
+                found = self.land_now(segment)
                 assert found is not Landing.CONFLICT
                 self.acknowledged |= segment.rows
                 self.sent |= segment.rows
@@ -102,6 +101,13 @@ class Fleet:
             committer = Committer(self.objects, TablesOfModel(self.model, nothing, nothing), lane)
             while committer.step():
                 pass
+
+    def land_now(self, segment) -> Landing:
+        return land(self.objects, LANES, segment.landed, segment.body, digest_of(segment))
+
+
+def digest_of(segment) -> str:
+    return hashlib.sha256(segment.body).hexdigest()
 
 
 def nothing() -> None:
@@ -113,6 +119,9 @@ def check(fleet: Fleet) -> None:
     assert len(rows) == len(set(rows)), "a row is there twice"
     assert fleet.acknowledged <= set(rows), "a row that was acknowledged is not there"
     assert set(rows) <= fleet.sent
+    for segment in [segment for device in pool() for segment in device]:
+        if segment.rows <= fleet.acknowledged:
+            assert fleet.land_now(segment) is Landing.KNOWN
     for key, data in fleet.objects.stored.items():
         if key.startswith("segments/"):
             assert keys.parse_tombstone(data) is not None, "a segment was left over"

@@ -79,7 +79,8 @@ class Committer:
     ) -> None:
         self._objects = objects
         self._tables = tables
-        self._lane = lane
+        self.lane = lane
+        """Whose batches it commits."""
         self._now_us = now_us
         self._limits = limits
         self._number = 0
@@ -93,16 +94,16 @@ class Committer:
             TableError: a table failed; likewise.
             CollectorError: an object is damaged.
         """
-        number = self._number or max(1, self._tables.committed(self._lane))
+        number = self._number or max(1, self._tables.committed(self.lane))
         read: dict[Member, bytes] = {}
         decoded: list[Decoded] = []
-        found = self._objects.get(keys.batch_key(self._lane, number))
+        found = self._objects.get(keys.batch_key(self.lane, number))
         if found is None:
             batch = self._plan(read, decoded)
             if not batch.members:
                 self._number = number
                 return None
-            if not self._objects.put_new(keys.batch_key(self._lane, number), batch_bytes(batch)):
+            if not self._objects.put_new(keys.batch_key(self.lane, number), batch_bytes(batch)):
                 read, decoded = {}, []
                 batch = self._batch(number)
         else:
@@ -110,16 +111,16 @@ class Committer:
         rows, damaged = self._write(number, batch, read, decoded)
         self._finish(number, batch)
         self._number = number + 1
-        return Committed(self._lane, number, len(batch.members), rows, damaged)
+        return Committed(self.lane, number, len(batch.members), rows, damaged)
 
     def _batch(self, number: int) -> Batch:
-        found = self._objects.get(keys.batch_key(self._lane, number))
+        found = self._objects.get(keys.batch_key(self.lane, number))
         return parse_batch(found or b"")
 
     def _plan(self, read: dict[Member, bytes], decoded: list[Decoded]) -> Batch:
         """Step 1: read what the inbox speaks of, until a batch is full; clear away what is committed already."""
         filling = Filling(self._limits)
-        for key in in_turn([*self._objects.list(keys.inbox_prefix(self._lane))], self._last):
+        for key in in_turn([*self._objects.list(keys.inbox_prefix(self.lane))], self._last):
             landed = keys.from_inbox(key)
             data = self._objects.get(landed.key)
             if data is None:  # its landing was cut short, or is under way
@@ -139,19 +140,19 @@ class Committer:
         self, number: int, batch: Batch, read: dict[Member, bytes], decoded: list[Decoded]
     ) -> tuple[dict[str, int], int]:
         """Steps 2 and 3, and the archive of step 4: after it, the rows are in the tables, durably."""
-        archive = keys.archive_key(self._lane, number)
+        archive = keys.archive_key(self.lane, number)
         if not read:
             if self._objects.get(archive) is not None:
                 return {}, 0
             for member in batch.members:
                 data = self._objects.get(member.landed.key)
-                if data is not None and keys.parse_tombstone(data) is None:  # else somebody else is ahead
+                if (
+                    data is not None and keys.parse_tombstone(data) is None
+                ):  # else the tables have the batch, as others saw
                     read[member] = data
                     decoded.append(decode(member.landed, data))
-            if len(read) < len(batch.members) and self._objects.get(archive) is not None:
-                return {}, 0
         rows = rows_of(batch.at_us, decoded)
-        written = self._tables.append(self._lane, number, rows)
+        written = self._tables.append(self.lane, number, rows)
         self._objects.put_new(
             archive, archive_bytes([(member, read[member]) for member in batch.members if member in read])
         )
@@ -162,4 +163,4 @@ class Committer:
         for member in batch.members:
             tombstone = keys.Tombstone(member.digest, member.size, number)
             self._objects.replace(member.landed.key, keys.tombstone_bytes(tombstone))
-            self._objects.delete(keys.inbox_key(self._lane, member.landed))
+            self._objects.delete(keys.inbox_key(self.lane, member.landed))

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgerun_sync.collector.delta import DeltaTables
+from edgerun_sync.collector.delta import TABLES, DeltaTables
 from edgerun_sync.collector.files import Files
 from edgerun_sync.collector.keys import CONFIG
 from edgerun_sync.collector.settling import Settler, mend
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 DEFAULT_LANES = 2
 _FORMAT = 1
-_TABLES = "tables"
 
 
 class Data(NamedTuple):
@@ -60,12 +59,12 @@ def _placed(url: str) -> tuple[Objects, DeltaTables]:
 
         bucket = Bucket(url)
         bucket.check()
-        return bucket, DeltaTables(f"{url.rstrip('/')}/{_TABLES}", bucket, options=table_options())
+        return bucket, DeltaTables(url.rstrip("/"), bucket, options=table_options())
     folder = Path(os.path.abspath(url.removeprefix("file://")))  # noqa: PTH100 - resolve() would follow links
     files = Files(folder)
-    for table in sorted((folder / _TABLES).glob("*/")):
+    for table in sorted((folder / TABLES).glob("*/")):
         mend(table)
-    return files, DeltaTables((folder / _TABLES).as_uri(), files, settle=Settler(folder / _TABLES))
+    return files, DeltaTables(folder.as_uri(), files, settle=Settler(folder / TABLES))
 
 
 def _lanes(objects: Objects, lanes: int) -> int:

@@ -15,21 +15,26 @@ from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookPropert
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from edgerun_sync.collector.arrow.parquet import day_files
+from edgerun_sync.collector.arrow.parquet import day_files, merged_file
 from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS
 from edgerun_sync.collector.arrow.tables import KINDS
 from edgerun_sync.errors import OvertakenError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from edgerun_sync.collector.arrow.parquet import DayFile
     from edgerun_sync.collector.objects import Objects
     from edgerun_sync.collector.rows import Rows
 
+TABLES = "tables"
 _ATTEMPTS = 20
 _CHECKPOINT_EVERY = 100
-_KEEP_FILES = "interval 7 days"
+KEEP_HOURS = 7 * 24
+"""How long a file stays after a table's newest version has lost it."""
+FILE_BYTES = 64 * 2**20
+_COMPACTED = "compacted"
+_REWRITES = "rewrites"
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
 
 
@@ -37,8 +42,9 @@ class DeltaTables:
     """The tables of one collection.
 
     Args:
-        url: of the folder that holds them: file:// or s3://, without a slash at the end.
-        objects: the same storage; `tables/NAME` of it is `url`/NAME.
+        url: of the storage: file:// or s3://, without a slash at the end.
+        objects: the same storage.
+        folder: of it, that holds the tables.
         options: how delta-rs reaches the storage.
         settle: makes what delta-rs wrote below a table's folder durable, where it does not do so itself.
     """
@@ -48,14 +54,20 @@ class DeltaTables:
         url: str,
         objects: Objects,
         *,
+        folder: str = TABLES,
         options: Mapping[str, str] | None = None,
         settle: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._url = url
+        self._root = url
+        self._folder = folder
         self._objects = objects
         self._options = dict(options or {})
         self._settle = settle
         self._opened: dict[str, DeltaTable] = {}
+
+    def another(self) -> DeltaTables:
+        """Return the same tables for another thread: what is open is not shared."""
+        return DeltaTables(self._root, self._objects, folder=self._folder, options=self._options, settle=self._settle)
 
     def make(self) -> None:
         """Make the tables that are not there, and add the columns that they lack.
@@ -68,6 +80,8 @@ class DeltaTables:
                 self._table(name)
             except TableNotFoundError:
                 self._create(name)
+            except (DeltaError, OSError) as error:
+                raise TableError(f"the table {name} cannot be read: {error}") from error
             self.widen(name, schema)
             self._settle(name)
 
@@ -103,6 +117,84 @@ class DeltaTables:
                 written[name] = rows.count(*kinds)
         return written
 
+    def compact(self, name: str, *, file_bytes: int = FILE_BYTES) -> int:
+        """Make one file of a day's small ones, as often as there are some; returns how many files went.
+
+        Whoever reads an older version goes on reading its files: they stay until `vacuum` finds them old. Appends go
+        on meanwhile; where somebody else has changed the same files, theirs counts.
+
+        Args:
+            name: of the table.
+            file_bytes: files below half of it are small, and are put together up to it.
+
+        Raises:
+            TableError: the table cannot be read or written.
+            StorageError: likewise.
+        """
+        gone = failures = 0
+        while failures < _ATTEMPTS:
+            table = self._fresh(name)
+            day, paths = next(_small_files(table, file_bytes), ("", []))
+            if not paths:
+                break
+            merged = merged_file(name, day, (self._objects.get(f"{self._folder}/{name}/{path}") for path in paths))
+            now_ms = time.time_ns() // 10**6
+            actions = [self._placed(name, _COMPACTED, merged, changes=False)]
+            removes = [RemoveAction(path, False, now_ms, None, {PARTITION: day}) for path in paths]
+            try:
+                self._commit(table, name, [*actions, *removes], _next_rewrite(table))
+            except OvertakenError:
+                failures += 1
+            else:
+                gone += len(paths)
+        self._settle(name)
+        return gone
+
+    def delete(self, name: str, predicate: str) -> int:
+        """Remove rows from a table, and return how many; files with them stay until `vacuum` finds them old.
+
+        Args:
+            name: of the table.
+            predicate: in SQL, such as ``device = 'oven-7'``. What comes from outside must be quoted.
+
+        Raises:
+            TableError: the table cannot be read or written, or the predicate is none.
+            OvertakenError: others changed the table again and again.
+        """
+        for _ in range(_ATTEMPTS):
+            table = self._fresh(name)
+            try:
+                found = table.delete(
+                    predicate,
+                    commit_properties=CommitProperties(app_transactions=[_next_rewrite(table)], max_commit_retries=0),
+                )
+            except CommitFailedError:
+                continue
+            except (DeltaError, OSError) as error:
+                raise TableError(f"rows of the table {name} cannot be removed: {error}") from error
+            self._settle(name)
+            return int(found["num_deleted_rows"])
+        raise OvertakenError(f"the table {name} was changed by others {_ATTEMPTS} times")
+
+    def vacuum(self, name: str, *, keep_hours: int = KEEP_HOURS) -> int:
+        """Remove files that no version has had for some time, and what dead processes left; returns how many.
+
+        Args:
+            name: of the table.
+            keep_hours: at least as long as any reader reads one version, and any committer takes for a batch.
+
+        Raises:
+            TableError: the table cannot be read or written.
+        """
+        try:
+            return len(self._fresh(name).vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True))
+        except (DeltaError, OSError) as error:
+            raise TableError(f"the table {name} cannot be cleared: {error}") from error
+
+    def url(self, name: str) -> str:
+        """Return where a table is, for readers of Delta."""
+        return f"{self._root}/{self._folder}/{name}"
+
     def rows(self, name: str) -> Any:
         """Return a table as pyarrow has it, all of it.
 
@@ -119,7 +211,7 @@ class DeltaTables:
             if (table.transaction_version(_app(lane)) or 0) >= number:
                 self._settle(name)
                 return False
-            actions = actions or [self._placed(name, lane, number, file) for file in day_files(rows, name)]
+            actions = actions or [self._placed(name, f"{lane}-{number}", file) for file in day_files(rows, name)]
             try:
                 self._commit(table, name, actions, Transaction(_app(lane), number))
             except OvertakenError:
@@ -145,20 +237,20 @@ class DeltaTables:
         except (DeltaError, OSError) as error:
             raise TableError(f"the table {name} cannot be written: {error}") from error
 
-    def _placed(self, name: str, lane: int, number: int, file: DayFile) -> AddAction:
+    def _placed(self, name: str, label: str, file: DayFile, *, changes: bool = True) -> AddAction:
         """Write a file of rows durably; no table names it yet."""
-        path = f"{PARTITION}={file.day}/{lane}-{number}-{uuid.uuid4().hex}.parquet"
-        self._objects.put_new(f"tables/{name}/{path}", file.data)
-        return AddAction(path, len(file.data), {PARTITION: file.day}, time.time_ns() // 10**6, True, file.stats)
+        path = f"{PARTITION}={file.day}/{label}-{uuid.uuid4().hex}.parquet"
+        self._objects.put_new(f"{self._folder}/{name}/{path}", file.data)
+        return AddAction(path, len(file.data), {PARTITION: file.day}, time.time_ns() // 10**6, changes, file.stats)
 
     def _create(self, name: str) -> None:
         configuration = {
             "delta.checkpointInterval": str(_CHECKPOINT_EVERY),
-            "delta.deletedFileRetentionDuration": _KEEP_FILES,
+            "delta.deletedFileRetentionDuration": f"interval {KEEP_HOURS} hours",
         }
         try:
             DeltaTable.create(
-                f"{self._url}/{name}",
+                self.url(name),
                 Schema.from_arrow(SCHEMAS[name]),
                 mode="ignore",
                 partition_by=[PARTITION],
@@ -179,9 +271,30 @@ class DeltaTables:
 
     def _table(self, name: str) -> DeltaTable:
         if name not in self._opened:
-            self._opened[name] = DeltaTable(f"{self._url}/{name}", storage_options=self._options)
+            self._opened[name] = DeltaTable(self.url(name), storage_options=self._options)
         return self._opened[name]
 
 
 def _app(lane: int) -> str:
     return f"lane-{lane}"
+
+
+def _next_rewrite(table: DeltaTable) -> Transaction:
+    """What only one of several can be that rewrite rows which are there: delta-rs lets two through that move a file."""
+    return Transaction(_REWRITES, (table.transaction_version(_REWRITES) or 0) + 1)
+
+
+def _small_files(table: DeltaTable, file_bytes: int) -> Iterator[tuple[str, list[str]]]:
+    """Days, and paths of small files that together are not too large; two at least."""
+    listed = table.get_add_actions(flatten=True)
+    names = ("path", "size_bytes", f"partition.{PARTITION}")
+    paths, sizes, days = (listed.column(listed.schema.names.index(name)).to_pylist() for name in names)
+    waiting: dict[str, tuple[list[str], int]] = {}
+    for path, size, day in sorted(zip(paths, sizes, map(str, days), strict=True)):
+        if size < file_bytes // 2:
+            found, total = waiting.get(day, ([], 0))
+            if total + size > file_bytes and len(found) > 1:
+                yield day, found
+                found, total = [], 0
+            waiting[day] = [*found, path], total + size
+    yield from ((day, found) for day, (found, _) in waiting.items() if len(found) > 1)

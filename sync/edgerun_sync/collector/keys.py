@@ -75,9 +75,14 @@ def from_inbox(key: str) -> Landed:
     return Landed(device, segment)
 
 
+def batch_prefix(lane: int) -> str:
+    """Return what the keys of a lane's batches begin with."""
+    return f"batches/{lane}/"
+
+
 def batch_key(lane: int, number: int) -> str:
     """Return the key of what says which segments a batch has. Numbers sort as texts."""
-    return f"batches/{lane}/{number:012}.json"
+    return f"{batch_prefix(lane)}{number:012}.json"
 
 
 def archive_key(lane: int, number: int) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgerun_sync.collector.arrow.columns import Slice
 
 _UNIT_MAX = 2**64
+_OF_A_LABEL = {"id", "unit", "name", "value"}
 _TIME_MAX_US = 2**62
 
 
@@ -50,6 +51,7 @@ def label_columns(values: Sequence[dict[Any, Any]]) -> dict[str, Any]:
         "name": texts(values, "name"),
         "value": pa.array([_number(value) for value in given], pa.float64()),
         "text": pa.array([None if _number(value) is not None else text(value) for value in given], pa.string()),
+        "details": pa.array([_details(value) for value in values], pa.string()),
     }
 
 
@@ -93,6 +95,11 @@ def _plain(value: Any) -> Any:
         case bytes():
             return value.hex()
     return value
+
+
+def _details(value: dict[Any, Any]) -> str | None:
+    further = {name: item for name, item in value.items() if name not in _OF_A_LABEL}
+    return as_json(further) if further else None
 
 
 def _number(value: object) -> float | None:

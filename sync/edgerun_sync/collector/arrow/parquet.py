@@ -12,9 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
-from edgerun_sync.collector.arrow.tables import slices
+from edgerun_sync.collector.arrow.tables import SLICE_ROWS, slices
+from edgerun_sync.errors import TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from edgerun_sync.collector.rows import Rows
 
 _FIRST_DAY = date(1970, 1, 1)
@@ -51,7 +54,63 @@ def day_files(rows: Rows, table: str) -> list[DayFile]:
             writer = writers.get(day) or writers.setdefault(day, _Writer(schema))
             own = sliced.table if len(days) == 1 else sliced.table.filter(pa.array(sliced.day == day))
             writer.write(own)
-    return [writer.close(day) for day, writer in sorted(writers.items())]
+    return [writer.close((_FIRST_DAY + timedelta(days=day)).isoformat()) for day, writer in sorted(writers.items())]
+
+
+def merged_file(name: str, day: str, files: Iterable[bytes | None]) -> DayFile:
+    """Return the rows of some files of a day of a table as one file; columns that only some have are kept.
+
+    Raises:
+        TableError: one of the files is gone, or no Parquet.
+    """
+    opened = [_opened(data) for data in files]
+    own = file_schema(SCHEMAS[name])
+    further = {
+        field.name: _plain(field) for file in opened for field in file.schema_arrow if field.name not in own.names
+    }
+    schema = pa.schema([*own, *further.values()])
+    writer = _Writer(schema)
+    for table in _gathered(opened, schema):
+        writer.write(table)
+    return writer.close(day)
+
+
+def _opened(data: bytes | None) -> pq.ParquetFile:
+    if data is None:
+        raise TableError("a file of a table is gone; rebuild the tables from what was landed")
+    try:
+        return pq.ParquetFile(pa.BufferReader(data))
+    except pa.ArrowException as error:
+        raise TableError(f"a file of a table is no Parquet: {error}") from error
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """A field as any writer may have it, in the one type that we write: delta-rs has other ones for texts."""
+    return field.with_type(pa.string()) if field.type in {pa.string_view(), pa.large_string()} else field
+
+
+def _gathered(files: Sequence[pq.ParquetFile], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The row groups of files, put together to as many rows as a slice has."""
+    waiting, rows = [], 0
+    for file in files:
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number)
+            arrays = [_column(table, field) for field in schema]
+            waiting.append(pa.table(arrays, schema=schema))
+            rows += table.num_rows
+            if rows >= SLICE_ROWS:
+                yield pa.concat_tables(waiting).unify_dictionaries()
+                waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting).unify_dictionaries()
+
+
+def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    if field.name not in table.schema.names:
+        return pa.nulls(table.num_rows, field.type)
+    if pa.types.is_dictionary(field.type):
+        return table[field.name].cast(field.type.value_type).dictionary_encode()
+    return table[field.name].cast(field.type)
 
 
 class _Writer:
@@ -86,10 +145,9 @@ class _Writer:
             low, high = self._bounds.get(name, (found["min"], found["max"]))
             self._bounds[name] = min(low, found["min"]), max(high, found["max"])
 
-    def close(self, day: int) -> DayFile:
+    def close(self, day: str) -> DayFile:
         self._writer.close()
-        data = self._sink.getvalue().to_pybytes()
-        return DayFile((_FIRST_DAY + timedelta(days=day)).isoformat(), data, self._rows, self._stats())
+        return DayFile(day, self._sink.getvalue().to_pybytes(), self._rows, self._stats())
 
     def _stats(self) -> str:
         document: dict[str, Any] = {"numRecords": self._rows}

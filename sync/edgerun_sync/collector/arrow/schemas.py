@@ -50,6 +50,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("name", pa.string()),
             ("value", pa.float64()),
             ("text", pa.string()),
+            ("details", pa.string()),
         ]
     ),
     "profiles": pa.schema(
@@ -85,4 +86,9 @@ def file_schema(schema: pa.Schema) -> pa.Schema:
     What a reader finds in the file is the schema itself.
     """
     rest = schema.remove(schema.get_field_index(PARTITION))
-    return pa.schema([field.with_type(_CODED) if field.name in _FEW else field for field in rest])
+    return pa.schema([coded(field) for field in rest])
+
+
+def coded(field: pa.Field) -> pa.Field:
+    """Return a field as it is written: a text of few distinct ones has codes."""
+    return field.with_type(_CODED) if field.name in _FEW and field.type == pa.string() else field
