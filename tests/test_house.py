@@ -41,7 +41,9 @@ OWNERS = {
     ("edgerun_bundles", "click"): "edgerun_bundles.cli",  # likewise
     ("edgerun_bundles", "tuf"): "edgerun_bundles.repository",  # its records are what the modules there work on
     ("edgerun_bundles", "securesystemslib"): "edgerun_bundles.repository",  # likewise, of keys
+    ("edgerun_sync", "click"): "edgerun_sync.cli",  # likewise
     ("edgerun_sync", "pyarrow"): "edgerun_sync.collector.arrow",  # columns of many kinds, a module each
+    ("edgerun_sync", "starlette"): "edgerun_sync.collector.http",  # what a request is read from and answered with
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 
@@ -372,7 +374,7 @@ def test_the_annotations_of_the_runner_can_be_resolved_by_tools():
 
 # Errors: one root, and none of another library.
 
-COMMANDS = ("edgerun.cli", "edgerun_bundles.cli")
+COMMANDS = ("edgerun.cli", "edgerun_bundles.cli", "edgerun_sync.cli")
 LIBRARY = [module for module in modules() if not any(is_within(module.name, command) for command in COMMANDS)]
 """Every module but the commands', which end in the errors of click."""
 
@@ -430,8 +432,9 @@ RAISED_WITHIN = {
     "DownloadHTTPError": "what python-tuf asks of whoever fetches for it, and catches",
 }
 """What else is raised than our errors, and why it is right."""
-OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "reader.error", "_wrong", "_refused"} | {
-    error.__name__ for error in [*ERRORS, *OTHER_ERRORS]
+OURS = {error.__name__ for error in [*ERRORS, *OTHER_ERRORS]} | {
+    *("errors.CoreError", "self.error", "self._failed", "table.error", "reader.error"),
+    *("_wrong", "_refused", "_too_large"),
 }
 """Our errors, and the functions that return one."""
 

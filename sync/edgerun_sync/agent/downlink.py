@@ -37,9 +37,8 @@ def fetch_bundle(store: str, enrolment: Enrolment) -> str | None:
     """
     if not os.path.isfile(os.path.join(store, STATE_FILE)):
         return None
-    from edgerun.update.client import update  # noqa: PLC0415 - likewise
-
     from edgerun.store import Store  # noqa: PLC0415 - a folder that only logs needs none of it
+    from edgerun.update.client import update  # noqa: PLC0415 - likewise
 
     found = Store(store)
     if found.subscription() is None:
