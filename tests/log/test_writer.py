@@ -54,7 +54,7 @@ def log() -> Log:
 
 
 def changes(log: Log) -> list[str]:
-    found = [change.what for change in log.disk.history]
+    found = [change.what for change in log.disk.history if change.what != "make folder"]
     log.disk.history.clear()
     return found
 

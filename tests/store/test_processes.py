@@ -28,7 +28,7 @@ class Living:
         assert self._process.stdout.readline() == b"open\n"
 
     def kill_after(self, steps: int, seconds: float) -> int:
-        """Let it take so many steps, live on for so long, then kill it; returns the floor it was promised."""
+        """Let it take so many steps, and live for so long after them, then kill it; returns the floor it promised."""
         said = [self._process.stdout.readline() for _ in range(steps)]
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
