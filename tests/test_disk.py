@@ -63,8 +63,29 @@ def test_a_file_is_not_made_twice(disk, folder):
         lambda disk, folder: disk.replace(f"{folder}/a", f"{folder}/b"),
         lambda disk, folder: disk.sizes(f"{folder}/no"),
         lambda disk, folder: disk.sync_folder(f"{folder}/no"),
+        lambda disk, folder: disk.hold(f"{folder}/a"),
+        lambda disk, folder: disk.share(f"{folder}/a"),
+        lambda disk, folder: next(disk.pieces(f"{folder}/a")),
+        lambda disk, folder: disk.ages(f"{folder}/no"),
+        lambda disk, folder: disk.free_bytes(f"{folder}/no"),
+        lambda disk, folder: disk.folders(f"{folder}/no"),
+        lambda disk, folder: disk.remove_folder(f"{folder}/no"),
     ],
-    ids=["create", "read", "remove", "replace", "sizes", "sync_folder"],
+    ids=[
+        "create",
+        "read",
+        "remove",
+        "replace",
+        "sizes",
+        "sync_folder",
+        "hold",
+        "share",
+        "pieces",
+        "ages",
+        "free_bytes",
+        "folders",
+        "remove_folder",
+    ],
 )
 def test_what_is_not_there_is_an_error(disk, folder, use):
     with pytest.raises(FileNotFoundError):
@@ -105,6 +126,72 @@ def test_a_renamed_file_takes_the_place_of_another(disk, folder):
     disk.replace(f"{folder}/a", f"{folder}/b")
     assert disk.sizes(folder) == {"b": 1}
     assert disk.read(f"{folder}/b") == b"a"
+
+
+def test_one_holds_a_file_or_many_share_it(disk, folder):
+    for path in (f"{folder}/a", folder):
+        if path != folder:
+            disk.close(disk.create(path))
+        held = disk.hold(path)
+        assert disk.claim(path) is None
+        disk.release(held)
+        shares = [disk.share(path) for _ in range(2)]
+        assert disk.claim(path) is None
+        for share in shares:
+            disk.release(share)
+        claimed = disk.claim(path)
+        assert claimed is not None
+        disk.let_share(claimed)
+        disk.release(disk.share(path))
+        assert disk.claim(path) is None
+        disk.close(claimed)
+
+
+def test_a_file_that_is_held_can_be_written(disk, folder):
+    disk.close(disk.create(f"{folder}/a"))
+    held = disk.hold(f"{folder}/a")
+    write_all(disk, held, 0, b"hello")
+    disk.sync(held)
+    disk.release(held)
+    assert disk.read(f"{folder}/a") == b"hello"
+
+
+def test_a_file_is_read_in_pieces(disk, folder):
+    content = bytes(range(256)) * 3000
+    file = disk.create(f"{folder}/a")
+    write_all(disk, file, 0, content)
+    disk.close(file)
+    pieces = [*disk.pieces(f"{folder}/a")]
+    assert len(pieces) == 3
+    assert b"".join(pieces) == content
+
+
+def test_what_was_written_later_is_younger(disk, folder):
+    for name in "ab":
+        file = disk.create(f"{folder}/{name}")
+        write_all(disk, file, 0, b"x")
+        disk.sync(file)
+        disk.close(file)
+    ages = disk.ages(folder)
+    assert {*ages} == {"a", "b"}
+    assert ages["a"] <= ages["b"]
+
+
+def test_folders_are_listed_and_removed_once_they_are_empty(disk, folder):
+    disk.make_folder(f"{folder}/1")
+    disk.close(disk.create(f"{folder}/a"))
+    disk.close(disk.create(f"{folder}/1/b"))
+    assert disk.folders(folder) == ["1"]
+    assert disk.sizes(folder) == {"a": 0}
+    with pytest.raises(OSError, match="empty"):
+        disk.remove_folder(f"{folder}/1")
+    disk.remove(f"{folder}/1/b")
+    disk.remove_folder(f"{folder}/1")
+    assert disk.folders(folder) == []
+
+
+def test_there_is_room_on_a_disk(disk, folder):
+    assert disk.free_bytes(folder) > 0
 
 
 def test_making_a_folder_twice_is_fine(disk, folder):
@@ -239,3 +326,46 @@ def test_what_a_failed_sync_was_to_write_is_not_made_safe_by_the_next():
     assert disk.read("/a") == b"x" * 100
     disk.sync(file)
     assert b"" in outcomes(disk, "/a")
+
+
+def test_bytes_that_were_synced_stay_before_and_after_those_that_were_not():
+    disk = SimulatedDisk()
+    file = disk.create("/a")
+    disk.sync_folder("/")
+    write_all(disk, file, 0, b"x" * 3000)
+    disk.sync(file)
+    write_all(disk, file, 1000, b"y" * 1000)
+    found = outcomes(disk, "/a")
+    assert len(found) > 2
+    assert all((content[:1000], content[2000:]) == (b"x" * 1000, b"x" * 1000) for content in found)
+
+
+def test_a_rename_into_another_folder_waits_for_both():
+    disk = SimulatedDisk()
+    disk.make_folder("/to")
+    file = disk.create("/a")
+    write_all(disk, file, 0, b"x")
+    disk.sync(file)
+    disk.sync_folder("/")
+    disk.replace("/a", "/to/a")
+
+    def places() -> set[tuple[str, ...]]:
+        cuts = [disk.after_power_cut(len(disk.history), Random(seed)) for seed in range(100)]
+        return {(*cut.sizes("/"), *(f"to/{name}" for name in cut.sizes("/to"))) for cut in cuts}
+
+    assert {("a",), ("to/a",), ("a", "to/a")} <= places()
+    disk.sync_folder("/to")
+    assert places() == {("to/a",), ("a", "to/a")}
+    disk.sync_folder("/")
+    assert places() == {("to/a",)}
+
+
+def test_a_folder_that_was_removed_may_be_there_again():
+    disk = SimulatedDisk()
+    disk.make_folder("/to")
+    changes = len(disk.history)
+    assert disk.after_power_cut(0, Random(1)).folders("/") == []
+    disk.remove_folder("/to")
+    assert disk.after_power_cut(changes, Random(1)).folders("/") == ["to"]
+    found = {len(disk.after_power_cut(len(disk.history), Random(seed)).folders("/")) for seed in range(30)}
+    assert found == {0, 1}

@@ -1,7 +1,7 @@
 """The state of a store, and every way in which it may change; FORMAT.md, from fetched to current. Pure; no IO.
 
-A digest is current, previous, candidate or bad, and never two of them; there is no previous without a current; floors
-never fall.
+What is bad is neither current nor previous nor candidate; only the previous bundle may be the candidate too; there is
+no previous without a current; floors never fall.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class State(NamedTuple):
     def bundles(self) -> tuple[str, ...]:
         """The digests that must be kept: the current, the previous and the candidate, where there are such."""
         candidate = self.candidate and self.candidate.digest
-        return tuple(digest for digest in (self.current, self.previous, candidate) if digest is not None)
+        return tuple(dict.fromkeys(found for found in (self.current, self.previous, candidate) if found is not None))
 
 
 def activated(state: State, digest: str, now_s: int) -> State:

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun.disk import PIECE_BYTES
-from edgerun.testing.power import Change, files_after_cut, names_after_cut
+from edgerun.testing.power import Change, files_after_cut, folders_after_cut, names_after_cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,7 @@ class SimulatedDisk:
         self._shared: set[int | str] = set()
         self._written: dict[int, int] = {}
         self._failures: list[_Failure] = []
+        self._first_folders = frozenset(self._folders)
         self._first_names: dict[str, int] = {}
         self._first_files: dict[int, bytes] = {}
         self._next = 1
@@ -94,7 +95,8 @@ class SimulatedDisk:
         files = files_after_cut(self._first_files, history, random)
         disk._names = names_after_cut(self._first_names, history, random)
         disk._files = {file: bytearray(files[file]) for file in set(disk._names.values())}
-        disk._folders = {*self._folders, *map(os.path.dirname, disk._names)}
+        disk._folders = folders_after_cut(self._first_folders, disk._names, history, random)
+        disk._first_folders = frozenset(disk._folders)
         disk._first_names = dict(disk._names)
         disk._first_files = {file: bytes(content) for file, content in disk._files.items()}
         disk._next = self._next
@@ -109,9 +111,13 @@ class SimulatedDisk:
     def make_folder(self, folder: str) -> None:
         """See Disk."""
         self._may("make_folder", changes=folder not in self._folders)
+        missing = []
         while folder not in self._folders:
-            self._folders.add(folder)
+            missing.append(folder)
             folder = os.path.dirname(folder)
+        for path in reversed(missing):
+            self._folders.add(path)
+            self.history.append(Change("make folder", path))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See Disk."""
@@ -268,6 +274,7 @@ class SimulatedDisk:
         if self._within(folder) or self.folders(folder):
             raise OSError(errno.ENOTEMPTY, "it is not empty", folder)
         self._folders.discard(folder)
+        self.history.append(Change("remove folder", folder))
 
     def _used_bytes(self) -> int:
         """Bytes of all files that have a name or are open."""
