@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 TIDY_S = 0.02
 """Seconds between two looks at a former bundle whose last call has not ended."""
 
+START_AGAIN_S = 60.0
+"""Seconds until a candidate is started again whose start could not be written down."""
+
 _UNFIT = (BundleError, GraphError, ModelError)
 """What is wrong with a bundle that cannot be loaded."""
 
@@ -113,6 +116,8 @@ class Follower:
         self._served: Served | None = None
         self._refused: set[str] = set()
         """Digests of bundles that this process does not try again."""
+        self._postponed: tuple[str, float] | None = None
+        """A candidate that could not be started, and until when it is left alone."""
         self._trouble: str | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name=FOLLOW_THREAD, daemon=True)
@@ -245,14 +250,20 @@ class Follower:
         """Take up what the store names, if that is something else."""
         state = self._store.state()
         wanted = state.current if state.candidate is None else state.candidate.digest
-        if wanted is None or wanted in self._refused:
+        if wanted is None or wanted in self._refused or self._is_postponed(wanted):
             return
         if self._served is not None and wanted == self._served.start.bundle.digest:
             return
         start = self._store.start()
-        if start is not None:
+        if start is not None and start.bundle.digest != wanted:
+            self._postponed = wanted, time.monotonic() + START_AGAIN_S
+        if start is not None and not (self._served is not None and _is_opened(start, self._serving)):
             is_welcome = self._served is None or state.why_bad(self._served.start.bundle.digest) is None
             self._take_up(start, stays_compatible=is_welcome)
+
+    def _is_postponed(self, digest: str) -> bool:
+        postponed = self._postponed
+        return postponed is not None and postponed[0] == digest and time.monotonic() < postponed[1]
 
     def _take_up(self, start: Start, *, stays_compatible: bool) -> None:
         """Serve a bundle in place of the one that serves.

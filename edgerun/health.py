@@ -98,6 +98,9 @@ class Health:
 
     def observe(self, sample: Sample) -> None:
         """Take a sample, and forget those that no window needs any more."""
+        samples = self._samples
+        if len(samples) > 1 and samples[-2][1:] == samples[-1][1:] == sample[1:]:
+            samples.pop()  # nothing happened: quiet hours take no memory
         self._samples.append(sample)
         while len(self._samples) > 2 and self._suffices(self._samples[1], sample):
             self._samples.popleft()

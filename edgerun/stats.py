@@ -17,7 +17,8 @@ class ModelStats(NamedTuple):
     """What one model has done since the bundle was opened.
 
     Attributes:
-        runs: runs that ended, while serving or on trial with an open breaker; not those of the shadow.
+        runs: runs that ended, while serving, on trial with an open breaker, or to warm the model before it took over;
+            not those of the shadow.
         failures: runs that onnxruntime ended with an error.
         nonfinite: runs as a challenger that gave NaN or infinity.
         latency_s: a running mean of the time of a run in seconds.

@@ -11,7 +11,7 @@ from edgerun import bundle
 from edgerun.errors import GraphError, InputError, ModelError
 from edgerun.graph import check_signatures, parse_graph
 from edgerun.limits import LIMITS
-from edgerun.signature import Signature, common_signature, conflicting_output, with_batch_of
+from edgerun.signature import Signature, broken_promise, common_signature, conflicting_output, with_batch_of
 from support import models, oracle, published
 from support.ports import DTYPES, signature, tensor, value
 
@@ -318,3 +318,34 @@ def test_dtypes_have_names_that_users_say():
     assert str(value("x", "map")) == "x: map"
     assert str(tensor("x")._replace(dtype=None)) == "x: unsupported type [n]"
     assert np.dtype(object) == DTYPES["string"]
+
+
+# Whether one bundle serves all calls that another one did.
+
+
+@pytest.mark.parametrize(
+    ("former", "other", "is_kept"),
+    [
+        (("n", 3), ("n", 3), True),
+        (("n", 3), ("batch", ""), True),
+        ((1, 3), ("n", 3), True),
+        (("n", 3), None, True),
+        (("n", 3), (1, 3), False),
+        (("n", 3), ("n", 4), False),
+        (("n", 3), ("n",), False),
+        (None, ("n", 3), False),
+        (None, None, True),
+    ],
+)
+def test_every_shape_that_one_takes_another_must_take(former, other, is_kept):
+    assert (broken_promise(on(former), on(other)) is None) is is_kept
+
+
+def test_a_promise_is_broken_by_name_or_dtype_of_an_input_and_by_a_missing_output():
+    both = signature(tensor("x"), outputs=(tensor("y"), tensor("z")))
+    assert broken_promise(both, both) is None
+    assert broken_promise(signature(tensor("x")), both) is None
+    assert "no output 'z'" in broken_promise(both, signature(tensor("x"), outputs=(tensor("y"),)))
+    assert "'w'" in broken_promise(both, signature(tensor("w"), outputs=both.outputs))
+    assert "int64" in broken_promise(both, signature(tensor("x", "int64"), outputs=both.outputs))
+    assert "'more'" in broken_promise(both, signature(tensor("x"), tensor("more"), outputs=both.outputs))

@@ -298,6 +298,26 @@ def test_a_state_that_cannot_be_read_stops_nothing_and_is_told_once(store, make,
     assert read(tmp_path / "log").lifecycle["event"].tolist().count("follow_failed") == 1
 
 
+def test_a_candidate_whose_start_cannot_be_written_down_is_left_alone_for_a_while(store, make, tmp_path):
+    former = install(store, make(2))
+    lock = Path(store.path) / "serving"
+    with open_store(store, log=tmp_path / "log") as runner:
+        lock.unlink(missing_ok=True)
+        lock.symlink_to(lock)
+        digest = activate(store, make(3))
+        follower = runner._follower
+        call_until(runner, lambda: follower._postponed)
+        looks, seen = follower._look, threading.Semaphore(0)
+        follower._look = lambda: (looks(), seen.release())
+        for _ in range(5):
+            assert seen.acquire(timeout=TIMEOUT_S)
+        assert serves(runner, former)
+        lock.unlink()
+        follower._postponed = digest, 0.0
+        call_until(runner, lambda: serves(runner, digest))
+    assert read(tmp_path / "log").lifecycle["event"].tolist().count("start_failed") == 1
+
+
 # ---- failing ----
 
 
