@@ -93,13 +93,11 @@ def said(title: str, rate: object) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_calibration_of_intervals(method: str) -> None:
-    for drawn in (0.0, 0.1):
-        rates = calibrated.missed(method, 111, 3000, drawn)
-        said(f"seed 111, 3,000 experiments: {method}, effect {drawn}: missed (absolute, relative)", rates)
-    said(
-        f"seed 113, 1,000 experiments: {method}: wrong at a look (sequential, fixed)",
-        calibrated.ever_wrong(method, 113, 1000),
-    )
+    rates = calibrated.missed(method, 111, 10_000, 0.0)
+    said(f"seed 111, 10,000 experiments: {method}: fixed interval missed (absolute, relative)", rates)
+    if method != "mean over a ramp":  # whose first phase has no units at the first looks
+        wrong = calibrated.ever_wrong(method, 113, 1000)
+        said(f"seed 113, 1,000 experiments: {method}: wrong at one of 28 looks (sequential, fixed)", wrong)
 
 
 @pytest.mark.parametrize("quantile", QUANTILES)

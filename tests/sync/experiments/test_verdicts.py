@@ -7,14 +7,15 @@ import pytest
 
 from support.calibrated import chance
 from support.decided import final_verdicts, healthy, planned, verdict, with_fault
-from support.simulated import METHODS, pairs
+from support.simulated import METHODS, draw, pairs
 
 pytestmark = pytest.mark.slow
 PLAN = planned(0.15)
 
 
 def test_the_plan_of_the_simulations_knows_how_far_devices_are_apart():
-    treatment, control = next(pairs(1, 1, devices=20_000))
+    rng = np.random.default_rng(1)
+    treatment, control = ({name: column[0] for name, column in draw(rng, 1, 20_000).items()} for _ in range(2))
     found = METHODS["ratio of errors"].compare(treatment, control)
     assert found.variance == pytest.approx(2 * 0.154**2 / 20_000, rel=0.05)
 
