@@ -15,6 +15,8 @@ from support import models
 
 COMMANDS = [
     ("demo",),
+    ("device",),
+    *[("device", name) for name in ("history", "join", "rollback", "status", "update", "verify")],
     *[("log", *rest) for rest in ((), ("dump",), ("ls",), ("stats",), ("verify",))],
     ("predict",),
     ("show",),
@@ -35,8 +37,8 @@ def test_python_can_run_the_package_too(shell):
 
 def test_help_lists_every_command(shell):
     listed = shell("edgerun --help").stdout.partition("Commands:\n")[2].splitlines()
-    commands = ["bundle", "demo", "log", "predict", "show", "split"]
-    assert [line.split()[0] for line in listed if line.strip()][:6] == commands
+    commands = ["bundle", "demo", "device", "log", "predict", "show", "split"]
+    assert [line.split()[0] for line in listed if line.strip()][:7] == commands
 
 
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
@@ -44,7 +46,7 @@ def test_every_command_has_help_with_an_example(invoke, names):
     result = invoke(*names, "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: main {' '.join(names)}")
-    if names not in {("split",), ("log",)}:
+    if names not in {("split",), ("log",), ("device",)}:
         assert f"    edgerun {' '.join(names)}" in result.stdout.partition("Examples:")[2]
 
 

@@ -226,7 +226,9 @@ def test_ctrl_c_while_a_server_says_nothing_ends_the_command_and_leaves_the_stor
 
     with listening(answer) as url:
         Store(joined).subscribe(Store(joined).subscription()._replace(repository=url))
-        command = [Path(sys.executable).parent / "edgerun", "device", "update", "--store", joined]
+        program = Path(sys.executable).parent / "edgerun"
+        # a job in a shell's background would ignore it
+        command = ["env", "--default-signal=INT", program, "device", "update", "--store", joined]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "edgerun: interrupted\n")

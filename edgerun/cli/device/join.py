@@ -19,8 +19,8 @@ ROOT_MAX_BYTES = 2**20
 @click.command(
     short_help="Make a store that follows a repository.",
     epilog=examples(
-        "edgerun device join https://bundles.example/fleet --root root.json --bundle cards --store /var/lib/edgerun",
-        "edgerun device join /media/stick --root root.json --bundle cards --channel canary --group lab --store store",
+        "edgerun device join https://a.example/fleet --root root.json --bundle cards",
+        "edgerun device join stick.tar --root root.json --bundle cards --group lab",
     ),
 )
 @click.argument("repository")

@@ -10,7 +10,7 @@ from edgerun.cli.output import examples, json_line, printable
 
 @click.command(
     short_help="Go back to the bundle before.",
-    epilog=examples('edgerun device rollback --store /var/lib/edgerun --reason "it refuses every card"'),
+    epilog=examples('edgerun device rollback --store store --reason "it refuses all cards"'),
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why, in a few words.")
 @asked.store_folder
