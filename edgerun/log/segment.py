@@ -79,6 +79,7 @@ class Frame(NamedTuple):
         wall_us: the wall clock then, microseconds since 1970.
         sources: those that it names, by number.
         blocks: its rows, by kind and shape; only those of the kinds that were asked for.
+        size: bytes of its payload, decompressed.
     """
 
     offset: int
@@ -89,6 +90,7 @@ class Frame(NamedTuple):
     wall_us: int
     sources: dict[int, Source]
     blocks: list[Block]
+    size: int
 
 
 class Damage(NamedTuple):
@@ -242,14 +244,14 @@ def _frame_at(
     try:
         plain = bytes(raw) if stored == STORED else payload.decompress(bytes(raw), LIMITS.log_frame_max_bytes)
         size += len(plain)
-        return _parse(payload.unpack(plain), (offset, end), header.first_row, kinds, wants)
+        return _parse(payload.unpack(plain), (offset, end, len(plain)), header.first_row, kinds, wants)
     except LogError as error:
         return _Invalid(str(error), size)
 
 
 def _parse(
     document: Any,
-    span: tuple[int, int],
+    span: tuple[int, int, int],
     row_min: int,
     kinds: Collection[int] | None,
     wants: Callable[[Array], bool] | None,
@@ -266,4 +268,5 @@ def _parse(
         raise LogError("the sources are no map")
     named = {whole(number, 0, 2**32, "source"): parse_source(source) for number, source in sources.items()}
     blocks = parse_blocks(document.get(4), rows, kinds, wants)
-    return Frame(*span, first_row, rows, monotonic_us, wall_us, named, blocks)
+    offset, end, size = span
+    return Frame(offset, end, first_row, rows, monotonic_us, wall_us, named, blocks, size)

@@ -17,11 +17,17 @@ class Limits(NamedTuple):
     segment_rows_max: int = 2**21
     """Rows of one segment: columns that all rows share have any number of rows in a few bytes."""
 
+    segment_plain_max_bytes: int = 2**28
+    """Bytes of all frames of one segment, decompressed."""
+
     batch_segments_max: int = 4096
     """Segments that are committed together; further ones are of the next batch."""
 
     batch_rows_max: int = 2**19
     """Rows after which a batch takes no further segment."""
+
+    batch_plain_max_bytes: int = 2**26
+    """Bytes of frames, decompressed, after which a batch takes no further segment."""
 
     lanes_max: int = 1024
     """Lanes of one collection of tables."""

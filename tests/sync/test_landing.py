@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import msgpack
 import pytest
 
 from edgerun_sync.collector import keys
@@ -199,3 +200,19 @@ def test_a_segment_may_have_so_many_rows_and_no_more():
     with pytest.raises(SegmentError) as raised:
         check(segment.name, bytes(segment.data))
     assert (raised.value.status, raised.value.slug) == (413, "too-many-rows")
+
+
+def test_a_segment_may_hold_so_many_bytes_and_no_more():
+    """`segment_plain_max_bytes`: frames of 16 MiB that are small as long as they are compressed."""
+    segment, size = reference.Segment(), 2**24
+    values = [{"id": "", "value": bytes(size - 100)}]
+    block = {0: reference.LABEL, 1: 1, 3: 5, 11: [7, values]}
+    document = {0: 0, 1: 1, 2: [0, 0], 3: {}, 4: [block]}
+    values[0]["value"] = bytes(size - 100 + (size - 100 - len(msgpack.packb(document)) + 100))
+    assert len(msgpack.packb(document)) == size
+    for row in range(LIMITS.segment_plain_max_bytes // size):
+        segment.payload(msgpack.packb({**document, 0: row}))
+    assert check(segment.name, bytes(segment.data)).rows == LIMITS.segment_plain_max_bytes // size
+    with pytest.raises(SegmentError) as raised:
+        check(segment.name, bytes(segment.frame([{**block, 11: [7, [{}]]}]).data))
+    assert (raised.value.status, raised.value.slug) == (413, "too-large")

@@ -365,10 +365,12 @@ def test_tables_have_the_columns_of_the_protocol(tmp_path):
 
 def test_a_batch_is_full_at_its_limits():
     by_segments = Filling()
-    assert all(by_segments.add(0) for _ in range(LIMITS.batch_segments_max - 1))
-    assert not by_segments.add(0)
-    assert Filling().add(LIMITS.batch_rows_max - 1)
-    assert not Filling().add(LIMITS.batch_rows_max)
+    assert all(by_segments.add(0, 0) for _ in range(LIMITS.batch_segments_max - 1))
+    assert not by_segments.add(0, 0)
+    assert Filling().add(LIMITS.batch_rows_max - 1, 0)
+    assert not Filling().add(LIMITS.batch_rows_max, 0)
+    assert Filling().add(1, LIMITS.batch_plain_max_bytes - 1)
+    assert not Filling().add(1, LIMITS.batch_plain_max_bytes)
 
 
 def test_rows_do_not_depend_on_who_decodes_them_or_when(tmp_path):

@@ -52,12 +52,15 @@ class Filling:
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
-        self._segments = self._rows = 0
+        self._segments = self._rows = self._plain = 0
 
-    def add(self, rows: int) -> bool:
-        """Count a segment of so many rows, and return whether there is room for another one."""
+    def add(self, rows: int, plain: int) -> bool:
+        """Count a segment of so many rows and bytes, and return whether there is room for another one."""
         self._segments += 1
         self._rows += rows
+        self._plain += plain
+        if self._plain >= self._limits.batch_plain_max_bytes:
+            return False
         return self._segments < self._limits.batch_segments_max and self._rows < self._limits.batch_rows_max
 
 

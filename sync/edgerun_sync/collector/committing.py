@@ -132,7 +132,7 @@ class Committer:
             read[Member(*landed, hashlib.sha256(data).hexdigest(), len(data))] = data
             decoded.append(segment)
             self._last = key
-            if not filling.add(segment.rows):
+            if not filling.add(segment.rows, segment.plain):
                 break
         return Batch(self._now_us(), tuple(sorted(read)))
 

@@ -37,6 +37,7 @@ class Decoded(NamedTuple):
         header: None where it can not be read; then it has no frame.
         frames: those that are valid.
         rows: of all frames.
+        plain: bytes of all frames, decompressed.
         damaged: bytes that are no valid frame.
     """
 
@@ -44,6 +45,7 @@ class Decoded(NamedTuple):
     header: Header | None
     frames: tuple[Frame, ...]
     rows: int
+    plain: int
     damaged: int
 
 
@@ -90,14 +92,15 @@ def decode(landed: Landed, data: bytes) -> Decoded:
     try:
         header = parse_header(data)
     except LogError:
-        return Decoded(landed, None, (), 0, len(data))
+        return Decoded(landed, None, (), 0, 0, len(data))
     frames, damaged = [], 0
     for part in scan(data, header):
         if isinstance(part, Damage):
             damaged += part.length
         else:
             frames.append(part)
-    return Decoded(landed, header, tuple(frames), sum(frame.rows for frame in frames), damaged)
+    rows, plain = sum(frame.rows for frame in frames), sum(frame.size for frame in frames)
+    return Decoded(landed, header, tuple(frames), rows, plain, damaged)
 
 
 def rows_of(at_us: int, segments: Iterable[Decoded]) -> Rows:

@@ -54,15 +54,19 @@ def check(name: str, body: bytes, digest: str | None = None) -> Checked:
     own = f"{header.epoch:016x}-{header.first_row:016x}"
     if own != name or header.class_ is None:
         raise SegmentError(f"{name} was sent as the name of the segment {own}", 422, "wrong-name")
-    rows, damaged, is_framed = 0, 0, False
+    rows, plain, damaged, is_framed = 0, 0, 0, False
     for part in scan(body, header, kinds=()):
         match part:
             case Frame():
-                rows, is_framed = rows + part.rows, True
+                rows, plain, is_framed = rows + part.rows, plain + part.size, True
             case Damage():
                 damaged += part.length
         if rows > LIMITS.segment_rows_max:
             raise SegmentError(f"{name} has more than {LIMITS.segment_rows_max} rows", 413, "too-many-rows")
+        if plain > LIMITS.segment_plain_max_bytes:
+            raise SegmentError(
+                f"{name} holds more than {LIMITS.segment_plain_max_bytes} bytes, decompressed", 413, "too-large"
+            )
     if not is_framed:
         raise SegmentError(f"{name} has no valid frame")
     return Checked(found, rows, header.class_, damaged)

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edgerun_sync.collector.arrow.schemas import MOMENT
+from edgerun_sync.collector.arrow.schemas import CODED, MOMENT
 from edgerun_sync.collector.rows import times_us
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgerun.log.chunks import Chunk
     from edgerun.log.columns import Array
@@ -42,6 +42,13 @@ class Slice(NamedTuple):
     lengths: Array
 
 
+class Numbers(NamedTuple):
+    """Of rows: the number of each one's stream or source, and the numbers that occur."""
+
+    of_rows: Array
+    used: list[int]
+
+
 def slice_of(rows: Rows, chunks: Sequence[Chunk]) -> Slice:
     """Return chunks as a slice."""
     lengths = np.array([chunk.n for chunk in chunks], np.int64)
@@ -63,7 +70,7 @@ def joined(part: Slice, name: str, dtype: type = np.uint64) -> tuple[Array, Arra
 def where(part: Slice) -> tuple[dict[str, Any], Array]:
     """Return the columns that all tables have, but for the day, and the number of each row's day since 1970, int32."""
     streams = np.array([int(chunk.columns["boot"][0]) for chunk in part.chunks], np.int64)
-    of_row = np.repeat(streams, part.lengths)
+    of_row = numbers_of(np.repeat(streams, part.lengths))
     time = np.clip(np.concatenate([times_us(part.rows, chunk) for chunk in part.chunks]), _TIME_MIN_US, _TIME_MAX_US)
     clock = np.concatenate([chunk.columns["monotonic_us"] + chunk.columns["clock_offset_us"] for chunk in part.chunks])
     at = part.rows.at_us
@@ -82,27 +89,45 @@ def where(part: Slice) -> tuple[dict[str, Any], Array]:
     return columns, day
 
 
-def of_streams(streams: Sequence[Stream], numbers: Array, what: Callable[[Stream], str | None]) -> Any:
+def of_streams(streams: Sequence[Stream], numbers: Numbers, what: Callable[[Stream], str | None]) -> Any:
     """Return a text of each row's stream."""
-    return texts_by_number([what(stream) for stream in streams], numbers)
+    return coded_texts({number: what(streams[number]) for number in numbers.used}, numbers)
 
 
 def of_sources(part: Slice, *names: str) -> dict[str, Any]:
     """Return texts of each row's source, by name; missing where the source says none or was lost."""
-    numbers, _ = joined(part, "source")
+    numbers, sources = numbers_of(joined(part, "source")[0]), part.rows.sources
     return {
-        name: texts_by_number([_of_source(source, name) for source in part.rows.sources], numbers) for name in names
+        name: coded_texts({number: _of_source(sources[number], name) for number in numbers.used}, numbers)
+        for name in names
     }
 
 
-def texts_by_number(texts: Sequence[str | None], numbers: Array) -> Any:
-    """Return ``texts[numbers]`` as an array with a dictionary, in which each text is once."""
-    listed: dict[str, int] = {}
-    codes = np.array([-1 if text is None else listed.setdefault(text, len(listed)) for text in texts], np.int32)
-    found = codes[numbers]
-    mask = found < 0
-    indices = pa.array(np.where(mask, 0, found), mask=mask) if bool(mask.any()) else pa.array(found)
-    return pa.DictionaryArray.from_arrays(indices, pa.array([*listed] or [""], pa.string()))
+def numbers_of(of_rows: Array) -> Numbers:
+    """Return small numbers of rows, and which of them occur."""
+    return Numbers(of_rows, np.flatnonzero(np.bincount(of_rows)).tolist())
+
+
+def coded_texts(texts: Mapping[int, str | None], numbers: Numbers) -> Any:
+    """Return the text of each row's number as an array with a dictionary, in which each text is once."""
+    n, listed = len(numbers.of_rows), dict[str, int]()
+    codes = np.full(max(numbers.used) + 1, -1, np.int32)
+    for number, text in texts.items():
+        if text is not None:
+            codes[number] = listed.setdefault(text, len(listed))
+    if not listed:
+        return pa.nulls(n, CODED)
+    has_missing = any(text is None for text in texts.values())
+    if len(listed) == 1 and not has_missing:
+        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), [*listed])
+    found = codes[numbers.of_rows]
+    indices = pa.array(found, mask=found < 0) if has_missing else pa.array(found)
+    return pa.DictionaryArray.from_arrays(indices, pa.array([*listed], pa.string()))
+
+
+def constant(n: int, text: str) -> Any:
+    """Return one text for all rows, as an array with a dictionary."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), [text])
 
 
 def ids(part: Slice) -> tuple[Any, Any]:

@@ -75,7 +75,8 @@ SCHEMAS: dict[str, pa.Schema] = {
 """The tables that hold rows of segments, by name."""
 
 
-_CODED = pa.dictionary(pa.int32(), pa.string())
+CODED = pa.dictionary(pa.int32(), pa.string())
+"""Texts of which few are distinct, before they are in a file."""
 _FEW = {"device", "boot", "epoch", "kind", "label", *_TEXTS_OF_A_SOURCE}
 """Columns of few distinct texts: they are written from their codes, without a look at each text."""
 
@@ -91,4 +92,4 @@ def file_schema(schema: pa.Schema) -> pa.Schema:
 
 def coded(field: pa.Field) -> pa.Field:
     """Return a field as it is written: a text of few distinct ones has codes."""
-    return field.with_type(_CODED) if field.name in _FEW and field.type == pa.string() else field
+    return field.with_type(CODED) if field.name in _FEW and field.type == pa.string() else field

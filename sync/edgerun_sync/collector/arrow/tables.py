@@ -10,7 +10,17 @@ import pyarrow as pa
 from edgerun.log.contents import latency_ns
 from edgerun.log.rows import FLAG_DISAGREE, FLAG_FAILED, FLAG_NONFINITE, Kind
 from edgerun_sync.collector.arrow import notes
-from edgerun_sync.collector.arrow.columns import Slice, ids, joined, of_sources, slice_of, texts_by_number, where
+from edgerun_sync.collector.arrow.columns import (
+    Slice,
+    coded_texts,
+    constant,
+    ids,
+    joined,
+    numbers_of,
+    of_sources,
+    slice_of,
+    where,
+)
 from edgerun_sync.collector.arrow.outputs import output_columns
 from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
 
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgerun.log.columns import Array
+    from edgerun.log.rows import Source
     from edgerun_sync.collector.rows import Rows
 
 SLICE_ROWS = 2**17
@@ -79,8 +90,7 @@ def _columns(part: Slice, kind: Kind) -> dict[str, Any]:
             values = notes.values_of(part)
             return {**_of_a_call(part, kind), **{name: notes.texts(values, name) for name in ("error", "message")}}
         case Kind.LABEL | Kind.OUTCOME:
-            named = _constant(part, kind.name.lower())
-            return {"kind": named, **notes.label_columns(notes.values_of(part))}
+            return {"kind": constant(part.n, kind.name.lower()), **notes.label_columns(notes.values_of(part))}
         case Kind.PROFILE:
             return notes.profile_columns(part, notes.values_of(part))
         case Kind.LOSS:
@@ -99,13 +109,13 @@ def _of_a_call(part: Slice, kind: Kind) -> dict[str, Any]:
 
 def _kinds(part: Slice, kind: Kind) -> Any:
     if kind is not Kind.CALL:
-        return _constant(part, "shadow" if kind is Kind.SHADOW else "error")
-    named = ["inference" if source is None or source.fallback is None else "fallback" for source in part.rows.sources]
-    return texts_by_number(named, joined(part, "source")[0])
+        return constant(part.n, "shadow" if kind is Kind.SHADOW else "error")
+    numbers, sources = numbers_of(joined(part, "source")[0]), part.rows.sources
+    return coded_texts({number: _answered(sources[number]) for number in numbers.used}, numbers)
 
 
-def _constant(part: Slice, value: str) -> Any:
-    return texts_by_number([value], np.zeros(part.n, np.int64))
+def _answered(source: Source | None) -> str:
+    return "inference" if source is None or source.fallback is None else "fallback"
 
 
 def _measured(part: Slice) -> dict[str, Any]:
