@@ -46,6 +46,7 @@ class Tenure:
         self._recorder = recorder
         self._former: list[_Former] = []
         self._lock = threading.Lock()
+        self._ended = False
         self.stop_following: Callable[[], None] | None = None
 
     def replace(self, serving: Serving) -> None:
@@ -62,14 +63,20 @@ class Tenure:
         kept = []
         while former:
             serving, since_s = former.pop()
-            if sys.getrefcount(serving) > _MINE and time.monotonic() - since_s < RELEASE_AFTER_S:
+            is_used = sys.getrefcount(serving) > _MINE and time.monotonic() - since_s < RELEASE_AFTER_S
+            if is_used and not self._ended:
                 kept.append(_Former(serving, since_s))
             else:
                 serving.release()
             del serving
         with self._lock:
             self._former.extend(kept)
-            return not self._former
+            late = self._former if self._ended else []
+            if late:
+                self._former = []
+        for each in late:  # it ended meanwhile
+            each.serving.release()
+        return not self._former
 
     def disown(self) -> None:
         """In a forked child: leave what the parent served before to the parent."""
@@ -81,7 +88,7 @@ class Tenure:
         if self.stop_following is not None:
             self.stop_following()
         with self._lock:
-            former, self._former = self._former, []
+            former, self._former, self._ended = self._former, [], True
             serving, self._serving = self._serving, None
         if serving is not None:
             serving.close()

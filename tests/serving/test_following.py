@@ -303,7 +303,7 @@ def test_a_candidate_whose_start_cannot_be_written_down_is_left_alone_for_a_whil
     lock = Path(store.path) / "serving"
     with open_store(store, log=tmp_path / "log") as runner:
         lock.unlink(missing_ok=True)
-        lock.symlink_to(lock)
+        lock.mkdir()  # which cannot be opened as the file that it ought to be
         digest = activate(store, make(3))
         follower = runner._follower
         call_until(runner, lambda: follower._postponed)
@@ -312,7 +312,7 @@ def test_a_candidate_whose_start_cannot_be_written_down_is_left_alone_for_a_whil
         for _ in range(5):
             assert seen.acquire(timeout=TIMEOUT_S)
         assert serves(runner, former)
-        lock.unlink()
+        lock.rmdir()
         follower._postponed = digest, 0.0
         call_until(runner, lambda: serves(runner, digest))
     assert read(tmp_path / "log").lifecycle["event"].tolist().count("start_failed") == 1

@@ -24,7 +24,7 @@ from support.swaps import SPLIT, WATCHED, assert_whole, factor, load, swap, writ
 
 X = np.array([[1, 2]], np.float32)
 TIMEOUT_S = 100
-SWAPS = 30
+SWAPS = 15
 THREADS = 4
 
 
