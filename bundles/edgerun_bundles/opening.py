@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun.artifact import DESCRIPTION
 from edgerun.errors import BundleError
@@ -12,6 +12,14 @@ from edgerun_bundles.layout import Layout, is_layout, read_layout, unpack
 
 if TYPE_CHECKING:
     import os
+
+
+class Whole(NamedTuple):
+    """A bundle's folder, and the layout that it came in."""
+
+    folder: Path
+    layout: Layout | None
+    """None where the bundle was given as a folder."""
 
 
 def open_bundle(source: str | os.PathLike[str], scratch: str | os.PathLike[str]) -> Path:
@@ -25,11 +33,20 @@ def open_bundle(source: str | os.PathLike[str], scratch: str | os.PathLike[str])
     Raises:
         BundleError: it is none of these, or something in it is not what it should be.
     """
+    return open_whole(source, scratch).folder
+
+
+def open_whole(source: str | os.PathLike[str], scratch: str | os.PathLike[str]) -> Whole:
+    """Return a bundle's folder with its layout, where its provenance is; else as `open_bundle`.
+
+    Raises:
+        BundleError: as `open_bundle`.
+    """
     path = Path(source)
     if (path / DESCRIPTION).is_file():
-        return path
+        return Whole(path, None)
     layout = open_packed(path, scratch)
-    return unpack(layout, Path(scratch) / "bundle")
+    return Whole(unpack(layout, Path(scratch) / "bundle"), layout)
 
 
 def open_packed(source: str | os.PathLike[str], scratch: str | os.PathLike[str]) -> Layout:

@@ -6,9 +6,14 @@ import click
 
 from edgerun.cli.output import examples
 from edgerun_bundles.cli.build import build, init
-from edgerun_bundles.cli.inspect import diff, show, verify
+from edgerun_bundles.cli.check_env import check_env
+from edgerun_bundles.cli.diff import diff
+from edgerun_bundles.cli.log import log
+from edgerun_bundles.cli.restore import restore_command
+from edgerun_bundles.cli.show import show
 from edgerun_bundles.cli.track import track_commands
 from edgerun_bundles.cli.transfer import pull, push
+from edgerun_bundles.cli.verify import verify
 
 
 @click.group(
@@ -26,5 +31,6 @@ def bundle() -> None:
     """
 
 
-for _command in (init, build, show, verify, diff, push, pull, track_commands()):
+_COMMANDS = (init, build, show, verify, diff, log, restore_command, push, pull, track_commands(), check_env)
+for _command in _COMMANDS:
     bundle.add_command(_command)

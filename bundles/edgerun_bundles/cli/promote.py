@@ -1,0 +1,105 @@
+"""``edgerun bundle promote``: from one channel to the next, if every gate is passed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgerun.cli.output import columns, examples, json_line
+from edgerun_bundles.cli.opened import of_model, opened, shown_provenance
+from edgerun_bundles.cli.progress import say
+from edgerun_bundles.gates import Gate, may_move
+from edgerun_bundles.promoting import gates_of
+from edgerun_bundles.provenance.comparison import AREAS
+
+Move = Callable[[str, str, str, str], str]
+"""Takes name, version, the channel that it is in and that it goes to; moves it, and says what it did."""
+EXIT_CLOSED = 3
+"""The exit code of promote where a gate is closed: neither success nor an error."""
+TIMEOUT_S = 600
+
+
+def promote_command(move: Move) -> click.Command:
+    """Return the command ``promote``, to be added to a group.
+
+    Args:
+        move: what moves a version between channels; it raises `EdgerunError`.
+    """
+
+    @click.command(
+        "promote",
+        short_help="Move BUNDLE to another channel if its gates are passed.",
+        epilog=examples(
+            "edgerun bundle promote cards@1.2.0 --from staging --to canary",
+            'edgerun bundle promote cards@1.2.0 --from staging --to canary --test "pytest tests/acceptance"',
+            "edgerun bundle promote cards-1.2.0.tar --from staging --to canary --dry-run",
+        ),
+    )
+    @click.argument("bundle", type=click.Path(path_type=Path))
+    @click.option("--from", "source", required=True, metavar="CHANNEL", help="Where it is.")
+    @click.option("--to", "target", required=True, metavar="CHANNEL", help="Where it is to be.")
+    @click.option("--test", metavar="COMMAND", help="A test of your own; the bundle's folder is in $EDGERUN_BUNDLE.")
+    @click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(0, min_open=True),
+        default=TIMEOUT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="What the command may take.",
+    )
+    @click.option("--model", help="Compare with the environment of this model's training.")
+    @click.option("--only", multiple=True, type=click.Choice(AREAS), help="Compare this area of the environment alone.")
+    @click.option("--dry-run", is_flag=True, help="Look at the gates, and move nothing.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+    def promote(
+        bundle: Path,
+        source: str,
+        target: str,
+        test: str | None,
+        timeout_s: float,
+        model: str | None,
+        only: tuple[str, ...],
+        dry_run: bool,
+        as_json: bool,
+    ) -> None:
+        """Move BUNDLE from one channel to another, if it passes every gate.
+
+        The gates: its golden examples reproduce here, this machine is one to one that of its provenance, and the
+        command of --test ends with 0; what that writes goes to stderr. The exit code is 0, or 3 if a gate is closed.
+        """
+        if source == target:
+            raise click.UsageError("--from and --to are the same channel")
+        gates: list[Gate] = []
+        with opened(bundle) as found:
+            attached = shown_provenance(found)
+            environment = None if attached is None else of_model(found.name, attached.provenance, model).environment
+            say("looking at the gates")
+            for gate in gates_of(found.bundle, found.manifest, environment, only or AREAS, test, timeout_s):
+                gates.append(gate)
+                if not as_json:
+                    click.echo(columns([(gate.name, "passed" if gate.passed else "CLOSED", gate.says)]))
+            manifest = found.manifest
+        is_open = may_move(gates)
+        told = move(manifest.name, manifest.version, source, target) if is_open and not dry_run else ""
+        if as_json:
+            document = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+            click.echo(json_line({**document, "from": source, "to": target, **_result(gates, bool(told))}))
+        else:
+            click.echo(told or _not_moved(found.name, is_open=is_open))
+        if not is_open:
+            sys.exit(EXIT_CLOSED)
+
+    return promote
+
+
+def _result(gates: list[Gate], is_moved: bool) -> dict[str, Any]:
+    return {"gates": [gate._asdict() for gate in gates], "passed": may_move(gates), "moved": is_moved}
+
+
+def _not_moved(name: str, *, is_open: bool) -> str:
+    return f"{name} may move, and was left where it is" if is_open else f"{name} was left where it is"
