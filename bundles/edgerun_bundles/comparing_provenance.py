@@ -26,7 +26,9 @@ class Changes(NamedTuple):
     """``before`` and ``after``: commit, branch, tree, is_dirty; None where both are the same tree."""
     parameters: dict[str, Any]
     metrics: dict[str, Any]
-    """Numbers; those of a class are ``METRIC/CLASS``, those that follow from a confusion matrix ``MATRIX/F1/CLASS``."""
+    """Numbers by name; the accuracy of a confusion matrix is ``MATRIX/accuracy``."""
+    per_class: dict[str, Any]
+    """Numbers of one class, ``METRIC/CLASS``; what follows from a confusion matrix is ``MATRIX/F1/CLASS``."""
     environment: tuple[Difference, ...]
     data: dict[str, Any]
     notebooks: dict[str, Any]
@@ -34,7 +36,7 @@ class Changes(NamedTuple):
     @property
     def is_same(self) -> bool:
         """Whether nothing differs but times and people."""
-        tables_of_all = (self.parameters, self.metrics, self.data, self.notebooks)
+        tables_of_all = (self.parameters, self.metrics, self.per_class, self.data, self.notebooks)
         return not (self.code or self.environment or any(any(table.values()) for table in tables_of_all))
 
 
@@ -56,7 +58,8 @@ def changes(before: Provenance, after: Provenance) -> Changes:
     return Changes(
         _code(before.code, after.code),
         tables(before.parameters, after.parameters),
-        tables(metric_numbers(before.metrics), metric_numbers(after.metrics)),
+        tables(_metrics(before.metrics), _metrics(after.metrics)),
+        tables(_per_class(before.metrics), _per_class(after.metrics)),
         tuple(differences),
         tables(_data(before), _data(after)),
         tables(_notebooks(before), _notebooks(after)),
@@ -69,6 +72,7 @@ def changes_document(found: Changes) -> dict[str, Any]:
         "code": found.code,
         "parameters": found.parameters,
         "metrics": found.metrics,
+        "per_class": found.per_class,
         "packages": to_document([item for item in found.environment if item.area == "package"]),
         "environment": to_document([item for item in found.environment if item.area != "package"]),
         "data": found.data,
@@ -76,25 +80,40 @@ def changes_document(found: Changes) -> dict[str, Any]:
     }
 
 
-def metric_numbers(metrics: Metrics) -> dict[str, float | int | str]:
-    """Return every number of metrics by a name, those per class included, as JSON holds them."""
-    numbers = dict(metrics.values)
-    for metric, by_class in metrics.per_class.items():
-        numbers |= {f"{metric}/{label}": value for label, value in by_class.items()}
+def _metrics(metrics: Metrics) -> dict[str, float | int | str]:
+    accuracies = {f"{name}/accuracy": matrix.accuracy for name, matrix in metrics.confusion_matrices.items()}
+    return {name: json_number(value) for name, value in {**accuracies, **metrics.values}.items()}
+
+
+def _per_class(metrics: Metrics) -> dict[str, float | int | str]:
+    numbers = {
+        f"{metric}/{label}": value
+        for metric, by_class in metrics.per_class.items()
+        for label, value in by_class.items()
+    }
     for name, matrix in metrics.confusion_matrices.items():
-        numbers[f"{name}/accuracy"] = matrix.accuracy
         numbers |= {f"{name}/F1/{label}": found.f1 for label, found in matrix.per_class().items()}
     return {name: json_number(value) for name, value in numbers.items()}
 
 
 def _code(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any] | None:
     first, second = before or {}, after or {}
-    if first == second or (first.get("tree") is not None and first.get("tree") == second.get("tree")):
+    if is_same_code(first, second):
         return None
     return {
         "before": {name: first[name] for name in _CODE if first.get(name) is not None},
         "after": {name: second[name] for name in _CODE if second.get(name) is not None},
     }
+
+
+def is_same_code(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether two snapshots are of the same files, those of repositories inside them included."""
+    return before == after or (before.get("tree") is not None and _trees(before) == _trees(after))
+
+
+def _trees(code: Mapping[str, Any]) -> tuple[Any, ...]:
+    inner = ((each.get("path"), _trees(each["snapshot"])) for each in code.get("nested") or [])
+    return (code.get("tree"), *sorted(inner, key=str))
 
 
 def _data(provenance: Provenance) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 
 from edgerun.cli.output import examples, json_line, printable, share_text
 from edgerun_bundles.cli.clones import clones_option
-from edgerun_bundles.cli.diff_provenance import code_diffs, patches, provenance_document, provenance_page
+from edgerun_bundles.cli.diff_provenance import code_diffs, code_patch, provenance_document, provenance_page
 from edgerun_bundles.cli.opened import opened, shown_provenance
 from edgerun_bundles.cli.show import HEX_SHOWN
 from edgerun_bundles.comparing import compare
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     epilog=examples(
         "edgerun bundle diff cards-1.0.0.tar cards-1.1.0.tar",
         "edgerun bundle diff old.tar new/ --json",
-        "edgerun bundle diff old.tar new.tar --patch | less",
+        "edgerun bundle diff old.tar new.tar --patch --model champion | git apply",
     ),
 )
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @click.option("--patch", "as_patch", is_flag=True, help="Print the code's patch alone, as git diff does.")
+@click.option("--model", help="With --patch: the code that trained this model; else that of the bundles.")
 @clones_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def diff(before: Path, after: Path, as_patch: bool, clones: tuple[Path, ...], as_json: bool) -> None:
+def diff(before: Path, after: Path, as_patch: bool, model: str | None, clones: tuple[Path, ...], as_json: bool) -> None:
     """Say what AFTER changes against BEFORE: models, graph, weights, requirements, sizes, and where both come from.
 
     The share of keys that move is exact: the ranges of both splits are laid over each other. The code is that which
@@ -41,8 +42,7 @@ def diff(before: Path, after: Path, as_patch: bool, clones: tuple[Path, ...], as
     with opened(before) as old, opened(after) as new:
         pair = (shown_provenance(old), shown_provenance(new))
         if as_patch:
-            for piece in patches(*pair, clones):
-                _write(piece)
+            _write(code_patch(*pair, model, clones))
             return
         document = compare((old.bundle, old.manifest), (new.bundle, new.manifest))
         code = code_diffs(*pair, clones)
@@ -52,12 +52,12 @@ def diff(before: Path, after: Path, as_patch: bool, clones: tuple[Path, ...], as
     click.echo("\n".join([_diff_page(document), *provenance_page(*pair, code)]))
 
 
-def _write(piece: bytes) -> None:
+def _write(content: bytes) -> None:
     """Write a patch as it is to a program, and without what could steer it to a terminal."""
     if not sys.stdout.isatty():
-        click.echo(piece, nl=False)
+        click.echo(content, nl=False)
         return
-    for line in piece.decode("utf-8", "backslashreplace").splitlines():
+    for line in content.decode("utf-8", "backslashreplace").splitlines():
         click.echo("\t".join(map(printable, line.split("\t"))))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgerun.cli.output import columns, printable, short_text
+from edgerun_bundles.cli.opened import of_model
 from edgerun_bundles.cli.provenance_text import HASH_SHOWN, code_text
-from edgerun_bundles.comparing_provenance import changes_document, compare_provenance
+from edgerun_bundles.comparing_provenance import changes_document, compare_provenance, is_same_code
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.provenance.code_diff import FileChange, changed_files, patch
 from edgerun_bundles.provenance.documents import to_document
@@ -14,7 +15,7 @@ from edgerun_bundles.provenance.snapshot import CodeSnapshot
 from edgerun_bundles.provenance.statement import Provenance, code_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edgerun_bundles.attached import Attached
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FILES_SHOWN = 30
 PACKAGES_SHOWN = 20
+CLASSES_SHOWN = 10
 CodeDiffs = dict[str, list[FileChange] | str]
 """For the bundle (an empty name) and each model whose code differs: its files, or why they are not known."""
 
@@ -29,6 +31,8 @@ CodeDiffs = dict[str, list[FileChange] | str]
 def code_diffs(before: Attached | None, after: Attached | None, clones: Sequence[Path]) -> CodeDiffs:
     """Return which files of the code differ, for each pair of trees that do."""
     found: CodeDiffs = {}
+    if before is None or after is None:
+        return found
     for name, (old, new) in _code_pairs(before, after).items():
         try:
             found[name] = changed_files(_snapshot(before, old), _snapshot(after, new), clones)
@@ -37,37 +41,36 @@ def code_diffs(before: Attached | None, after: Attached | None, clones: Sequence
     return found
 
 
-def patches(before: Attached | None, after: Attached | None, clones: Sequence[Path]) -> Iterator[bytes]:
-    """Yield a patch for each pair of trees that differ, those of the bundles first, each pair once.
+def code_patch(before: Attached | None, after: Attached | None, model: str | None, clones: Sequence[Path]) -> bytes:
+    """Return the patch between the code of two bundles, or of what trained a model of both.
 
     Raises:
-        ProvenanceError: one of the bundles has no provenance, or a tree cannot be had.
+        ProvenanceError: one of the bundles has no provenance or no code, or a tree cannot be had.
     """
     if before is None or after is None:
         raise ProvenanceError("one of the bundles has no provenance, and so no code to compare")
-    seen: set[tuple[Any, Any]] = set()
-    for old, new in _code_pairs(before, after).values():
-        key = (old.get("tree"), new.get("tree"))
-        if key not in seen:
-            seen.add(key)
-            yield patch(_snapshot(before, old), _snapshot(after, new), clones)
+    pair = [of_model(_name(found), found.provenance, model).code for found in (before, after)]
+    if pair[0] is None or pair[1] is None:
+        raise ProvenanceError("one of both does not say from what code it was made")
+    return patch(_snapshot(before, pair[0]), _snapshot(after, pair[1]), clones)
 
 
-def _code_pairs(before: Attached | None, after: Attached | None) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    if before is None or after is None:
-        return {}
+def _name(attached: Attached) -> str:
+    return attached.statement.subject[0].name
+
+
+def _code_pairs(before: Attached, after: Attached) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     old, new = before.provenance, after.provenance
     pairs = {"": (old.code, new.code)}
     pairs |= {name: (old.models[name].code, new.models[name].code) for name in new.models if name in old.models}
     return {
         name: (one, other)
         for name, (one, other) in pairs.items()
-        if one is not None and other is not None and one.get("tree") != other.get("tree")
+        if one is not None and other is not None and not is_same_code(one, other)
     }
 
 
-def _snapshot(attached: Attached | None, code: dict[str, Any]) -> CodeSnapshot:
-    assert attached is not None
+def _snapshot(attached: Attached, code: dict[str, Any]) -> CodeSnapshot:
     return code_snapshot(CodeSnapshot, code, attached.blob)
 
 
@@ -110,6 +113,7 @@ def _lines(found: Changes, pair: tuple[Provenance, Provenance], files: list[File
     rows = [*_rows(found, pair)]
     if rows:
         yield columns(rows)
+    yield from _class_lines(found.per_class)
     if isinstance(files, str):
         yield printable(files)
     elif files:
@@ -123,7 +127,7 @@ def _rows(found: Changes, pair: tuple[Provenance, Provenance]) -> Iterator[tuple
     if found.code is not None:
         yield "code", f"{code_text(pair[0].code)} -> {code_text(pair[1].code)}"
     yield from _table("parameter", found.parameters)
-    yield from _table("metric", found.metrics)
+    yield from _table("metric", found.metrics, _step)
     packages = [item for item in found.environment if item.area == "package"]
     yield from (("package", f"{item.name} {item.expected} -> {item.found}") for item in packages[:PACKAGES_SHOWN])
     if more := len(packages) - PACKAGES_SHOWN:
@@ -134,9 +138,15 @@ def _rows(found: Changes, pair: tuple[Provenance, Provenance]) -> Iterator[tuple
     yield from _table("notebook", found.notebooks)
 
 
-def _table(what: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _no_step(_: Any, __: Any) -> str:
+    return ""
+
+
+def _table(
+    what: str, table: Mapping[str, Any], step: Callable[[Any, Any], str] = _no_step
+) -> Iterator[tuple[str, str]]:
     for name, (before, after) in table["changed"].items():
-        yield what, f"~ {name} {_value(before)} -> {_value(after)}{_step(before, after)}"
+        yield what, f"~ {name} {_value(before)} -> {_value(after)}{step(before, after)}"
     yield from ((what, f"+ {name} {_value(value)}") for name, value in table["added"].items())
     yield from ((what, f"- {name} {_value(value)}") for name, value in table["removed"].items())
 
@@ -156,6 +166,28 @@ def _step(before: Any, after: Any) -> str:
     if isinstance(before, int | float) and isinstance(after, int | float) and not isinstance(before, bool):
         return f"  ({after - before:+.6g})"
     return ""
+
+
+def _class_lines(table: Mapping[str, Any]) -> Iterator[str]:
+    """Say which classes are recognised worse or better, the worst change first."""
+    changed = [(_change(*pair), name, *pair) for name, pair in table["changed"].items()]
+    changed.sort(key=lambda row: row[0])
+    rows = [
+        (f"  {name}", f"{_value(before)} -> {_value(after)}", f"{change:+.4g}")
+        for change, name, before, after in changed[:CLASSES_SHOWN]
+    ]
+    if rows:
+        yield from ("per class, the worst change first", columns(rows))
+    if (more := len(changed) - len(rows)) > 0:
+        yield f"  and {more} more; see --json"
+    known = [f"{len(table[side])} {side}" for side in ("added", "removed") if table[side]]
+    if known:
+        yield f"numbers per class: {', '.join(known)}"
+
+
+def _change(before: Any, after: Any) -> float:
+    is_known = isinstance(before, int | float) and isinstance(after, int | float)
+    return after - before if is_known else 0.0
 
 
 def _file_lines(files: list[FileChange]) -> Iterator[str]:

@@ -23,10 +23,22 @@ _FRAMEWORKS_SHOWN = 6
 
 
 def provenance_rows(provenance: Provenance) -> Iterator[tuple[str, str]]:
-    """Yield what is known of one bundle or model, a row each; tables that take more room are `metric_lines`."""
+    """Yield what is known of a training, a row each; tables that take more room are `metric_lines`."""
+    if provenance.run is not None:
+        yield from _run_rows(provenance.run)
+    yield from _rows(provenance)
+
+
+def _build_rows(provenance: Provenance) -> Iterator[tuple[str, str]]:
     run = provenance.run
     if run is not None:
-        yield from _run_rows(run)
+        by = "" if run.author is None else f" by {run.author.text}"
+        yield "built", f"{run.ended or run.started}{by}"
+        yield from (("problem", problem) for problem in run.problems)
+    yield from _rows(provenance)
+
+
+def _rows(provenance: Provenance) -> Iterator[tuple[str, str]]:
     yield "code", code_text(provenance.code)
     yield from (("code", line) for line in _code_rows(provenance.code or {}))
     if provenance.environment is not None:
@@ -68,7 +80,7 @@ def code_text(code: Mapping[str, Any] | None) -> str:
         return "not kept"
     commit, branch, tree = code.get("commit"), code.get("branch"), code.get("tree")
     none = "no commit yet" if code.get("has_git") else "a folder without git"
-    where = f"{commit}{f' on {branch}' if branch else ''}" if commit else none
+    where = f"{str(commit)[:HASH_SHOWN]}{f' on {branch}' if branch else ''}" if commit else none
     changes = " with changes" if code.get("is_dirty") and commit else ""
     return f"{where}{changes}{f', tree {str(tree)[:HASH_SHOWN]}' if tree else ''}"
 
@@ -136,7 +148,7 @@ def build_rows(collected: Collected) -> Iterator[tuple[str, str]]:
 
 def provenance_lines(provenance: Provenance) -> Iterator[str]:
     """Yield all that is shown of a provenance: the bundle's own, then each model's."""
-    yield columns([*provenance_rows(provenance)])
+    yield columns([*_build_rows(provenance)])
     yield from metric_lines(provenance.metrics)
     for name, model in provenance.models.items():
         yield from ("", f"model {printable(name)}", columns([*provenance_rows(model)]), *metric_lines(model.metrics))
