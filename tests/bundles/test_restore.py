@@ -24,6 +24,7 @@ from edgerun_bundles.provenance.notebooks import Notebook
 from edgerun_bundles.provenance.statement import Provenance, code_document
 from edgerun_bundles.restoring import restore
 from support import models
+from support.pipes import Pipe
 from support.repositories import by_git, commit_all, evidence, files, git, project, pushed, write
 
 EDGERUN = Path(sys.executable).with_name("edgerun")
@@ -271,23 +272,23 @@ def test_two_builds_of_one_bundle_show_the_later_one(make_bundle, tmp_path, invo
 def test_ctrl_c_while_restoring_leaves_nothing(repo, definition, invoke, tmp_path):
     definition(repo)
     assert invoke("bundle", "build", repo, "-o", tmp_path / "toy.tar").exit_code == 0
-    asked, scratch = tmp_path / "asked", tmp_path / "scratch"
-    os.mkfifo(asked)
+    pipe, scratch = tmp_path / "asked", tmp_path / "scratch"
     scratch.mkdir()
-    script = f'#!/bin/sh\ncase "$*" in *fetch*) echo > {asked}; sleep 60;; esac\nexec {shutil.which("git")} "$@"\n'
+    script = f'#!/bin/sh\ncase "$*" in *fetch*) echo x >{pipe}; sleep 60;; esac\nexec {shutil.which("git")} "$@"\n'
     write(tmp_path, "bin/git", script.encode(), mode=0o755)
-    process = subprocess.Popen(
-        [EDGERUN, "bundle", "restore", tmp_path / "toy.tar", "back"],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(scratch)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a background job ignores it
-    )
-    asked.read_bytes()
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    with Pipe(pipe) as asked:
+        process = subprocess.Popen(
+            [EDGERUN, "bundle", "restore", tmp_path / "toy.tar", "back"],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(scratch)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a background job ignores it
+        )
+        asked.wait_for_word()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout, stderr.strip()) == (130, "", "edgerun: interrupted")
     assert not (tmp_path / "back").exists()
     assert [*scratch.iterdir()] == []

@@ -9,6 +9,7 @@ from edgerun_bundles.cli.build import build, init
 from edgerun_bundles.cli.check_env import check_env
 from edgerun_bundles.cli.diff import diff
 from edgerun_bundles.cli.log import log
+from edgerun_bundles.cli.promote import no_repository, promote_command
 from edgerun_bundles.cli.restore import restore_command
 from edgerun_bundles.cli.show import show
 from edgerun_bundles.cli.track import track_commands
@@ -31,6 +32,8 @@ def bundle() -> None:
     """
 
 
-_COMMANDS = (init, build, show, verify, diff, log, restore_command, push, pull, track_commands(), check_env)
+_TO_AND_FRO = (push, pull, promote_command(no_repository))
+_ORIGINS = (track_commands(), log, restore_command, check_env)
+_COMMANDS = (init, build, show, verify, diff, *_ORIGINS, *_TO_AND_FRO)
 for _command in _COMMANDS:
     bundle.add_command(_command)

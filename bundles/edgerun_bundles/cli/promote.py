@@ -9,18 +9,32 @@ from typing import Any
 
 import click
 
+from edgerun.artifact import Manifest
 from edgerun.cli.output import columns, examples, json_line
 from edgerun_bundles.cli.opened import of_model, opened, shown_provenance
 from edgerun_bundles.cli.progress import say
+from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.gates import Gate, may_move
 from edgerun_bundles.promoting import gates_of
 from edgerun_bundles.provenance.comparison import AREAS
 
-Move = Callable[[str, str, str, str], str]
-"""Takes name, version, the channel that it is in and that it goes to; moves it, and says what it did."""
+Move = Callable[[Manifest, str, str], str]
+"""Takes the manifest of what passed, the channel that it is in and the one that it goes to; moves those very bytes, and
+says what it did."""
 EXIT_CLOSED = 3
 """The exit code of promote where a gate is closed: neither success nor an error."""
 TIMEOUT_S = 600
+
+
+def no_repository(manifest: Manifest, source: str, _: str) -> str:
+    """Say that there is no repository that has channels.
+
+    Raises:
+        RepositoryError: always.
+    """
+    raise RepositoryError(
+        f"there is no repository with a channel {source!r} of {manifest.name}; see the gates alone with --dry-run"
+    )
 
 
 def promote_command(move: Move) -> click.Command:
@@ -85,7 +99,7 @@ def promote_command(move: Move) -> click.Command:
                     click.echo(columns([(gate.name, "passed" if gate.passed else "CLOSED", gate.says)]))
             manifest = found.manifest
         is_open = may_move(gates)
-        told = move(manifest.name, manifest.version, source, target) if is_open and not dry_run else ""
+        told = move(manifest, source, target) if is_open and not dry_run else ""
         if as_json:
             document = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
             click.echo(json_line({**document, "from": source, "to": target, **_result(gates, bool(told))}))
