@@ -25,7 +25,10 @@ from support.registry import Reply, serving
 
 EDGERUN = Path(sys.executable).with_name("edgerun")
 TIMEOUT_S = 120
-COMMANDS = ("init", "build", "show", "verify", "diff", "push", "pull", "track")
+COMMANDS = (
+    *("init", "build", "show", "verify", "diff", "log", "restore"),
+    *("check-env", "promote", "push", "pull", "track"),
+)
 
 
 @pytest.fixture
