@@ -23,7 +23,7 @@ from edgerun import EdgeRunner, log
 from edgerun._core import profile as profile_core
 from edgerun._core import recorder as core
 from edgerun._core.runtime import Lane
-from edgerun.log.disk import RealDisk
+from edgerun.disk import RealDisk
 from edgerun.log.policy import LogPolicy
 from edgerun.log.recorder import Recorder
 from edgerun.log.rows import FLAG_KEYED, Batch, Kind, OutputShape, Source

@@ -35,7 +35,7 @@ from edgerun.signature import Signature
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 FORMAT = 1
 
@@ -44,7 +44,18 @@ _FIELDS = (*_NEEDED, "golden", "requires", "limits")
 
 
 class Bundle(NamedTuple):
-    """A bundle that was read: well-formed and with a valid graph; its models are not loaded yet."""
+    """A bundle that was read: well-formed and with a valid graph; its models are not loaded yet.
+
+    Attributes:
+        folder: where it was read from: its folder, or the blob of its manifest.
+        name: its name.
+        version: its version.
+        models: model name to ONNX file.
+        graph: how calls are routed.
+        golden: its examples.
+        requires: what a device must have.
+        limits: what it may take there.
+    """
 
     folder: Path
     name: str
@@ -56,19 +67,29 @@ class Bundle(NamedTuple):
     limits: Allowance = Allowance()
 
 
-def read(folder: str | os.PathLike[str]) -> Bundle:
-    """Read a bundle folder.
+def read(path: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle.
+
+    Args:
+        path: its folder; or the blob of its manifest, with its other blobs beside it, as a store holds them.
 
     Raises:
         BundleError: a file is missing or malformed, a field is unknown or of another format, a path leaves the
-            folder.
+            folder, or the manifest is not the one that its name promises.
         GraphError: the routing graph is wrong.
     """
-    path = Path(folder)
-    document = read_json(path / "bundle.json")
+    place = Path(path)
+    if os.path.isfile(place):  # unlike Path.is_file(), it answers for every path
+        return _read(place, _beside(place))
+    return _read(place, _within(place))
+
+
+def _read(place: Path, where: Callable[[Any], Path]) -> Bundle:
+    source = where("bundle.json")
+    document = read_json(source)
     if not isinstance(document, dict):
-        raise BundleError(f"{path / 'bundle.json'} must hold one JSON object")
-    return _parse(path, document)
+        raise BundleError(f"{source} must hold one JSON object")
+    return _parse(place, source, document, where)
 
 
 def write(
@@ -100,7 +121,7 @@ def write(
         golden: examples, each a mapping with "inputs", and optionally "outputs" (by model; by default what each
             model answers now) and "tolerance" (1e-5).
         requires: what a device must have: the fields of `edgerun.requirements.Requires`.
-        limits: what the golden examples may take on a device: those of `edgerun.requirements.Allowance`.
+        limits: what the bundle may take and do on a device: those of `edgerun.requirements.Allowance`.
 
     Raises:
         BundleError: a name, version, requirement, limit or example is wrong, a file is missing or cannot be written,
@@ -162,8 +183,7 @@ def read_json(path: Path) -> Any:
         raise BundleError(f"{path} is not valid JSON: {error}") from error
 
 
-def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
-    source = folder / "bundle.json"
+def _parse(place: Path, source: Path, document: dict[str, Any], where: Callable[[Any], Path]) -> Bundle:
     found = document.get("format")
     if type(found) is not int or found != FORMAT:
         raise BundleError(f"{source}: format {shown(found)}; this edgerun reads format {FORMAT}")
@@ -182,12 +202,12 @@ def _parse(folder: Path, document: dict[str, Any]) -> Bundle:
         graph = parse_graph(name, document["nodes"], document["route"], models)
     except GraphError as error:
         raise GraphError(f"{error} (in {source})") from error
-    paths = {model: _inside(folder, source, path) for model, path in models.items()}
+    paths = {model: where(path) for model, path in models.items()}
     golden = document.get("golden")
-    examples = () if golden is None else _read_golden(folder, source, golden)
+    examples = () if golden is None else _read_golden(where(golden))
     requires = parse_requires(document.get("requires", {}), str(source))
     limits = parse_allowance(document.get("limits", {}), str(source))
-    return Bundle(folder, name, version, paths, graph, examples, requires, limits)
+    return Bundle(place, name, version, paths, graph, examples, requires, limits)
 
 
 def _check_text(field: str, value: Any, pattern: re.Pattern[str], source: Path | None = None) -> str:
@@ -208,25 +228,50 @@ def _check_models(models: Any, source: Path | None = None) -> dict[str, str]:
     return models
 
 
-def _inside(folder: Path, source: Path, path: Any) -> Path:
-    """Return a path of the bundle, which must lie in its folder, behind no symbolic link that leads out."""
-    if not isinstance(path, str) or os.path.isabs(path):
-        raise BundleError(f"{source}: {path!r:.200} must be a path within the bundle")
+def _within(folder: Path) -> Callable[[Any], Path]:
+    """Where the files of a bundle's folder lie: in it, behind no symbolic link that leads out."""
+    source = folder / "bundle.json"
+
+    def where(path: Any) -> Path:
+        if not isinstance(path, str) or os.path.isabs(path):
+            raise BundleError(f"{source}: {path!r:.200} must be a path within the bundle")
+        try:
+            found = (folder / path).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a NUL, a lone surrogate, a loop of links
+            raise BundleError(f"{source}: the path {path!r:.200} cannot be followed: {error}") from error
+        if not found.is_relative_to(folder.resolve()):
+            raise BundleError(f"{source}: the path {path!r:.200} leaves the bundle")
+        return folder / path
+
+    return where
+
+
+def _beside(manifest: Path) -> Callable[[Any], Path]:
+    """Where the blobs of a manifest lie: beside it, each under its digest."""
+    from edgerun.artifact import digest_of, hex_of, parse_manifest  # noqa: PLC0415 - a folder needs none of it
+
     try:
-        found = (folder / path).resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a lone surrogate, a loop of links
-        raise BundleError(f"{source}: the path {path!r:.200} cannot be followed: {error}") from error
-    if not found.is_relative_to(folder.resolve()):
-        raise BundleError(f"{source}: the path {path!r:.200} leaves the bundle")
-    return folder / path
+        raw = manifest.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{manifest} cannot be read: {error.strerror}") from error
+    if hex_of(digest_of(raw)) != manifest.name:
+        raise BundleError(f"{manifest} is not the manifest that its name promises; a bundle is a folder, or a blob")
+    blobs = {layer.path: manifest.parent / hex_of(layer.digest) for layer in parse_manifest(raw).layers}
+
+    def where(path: Any) -> Path:
+        if not isinstance(path, str) or path not in blobs:
+            raise BundleError(f"{manifest}: {path!r:.200} is none of the bundle's files")
+        return blobs[path]
+
+    return where
 
 
-def _read_golden(folder: Path, source: Path, path: Any) -> tuple[Golden, ...]:
-    examples = read_json(_inside(folder, source, path))
+def _read_golden(path: Path) -> tuple[Golden, ...]:
+    examples = read_json(path)
     if not isinstance(examples, list):
-        raise BundleError(f"{folder / path} must hold a list of examples")
+        raise BundleError(f"{path} must hold a list of examples")
     golden = tuple(parse_golden(index, example) for index, example in enumerate(examples))
     for index, example in enumerate(golden):
         if not example.outputs:
-            raise BundleError(f"{folder / path}: golden example {index} expects no output of any model")
+            raise BundleError(f"{path}: golden example {index} expects no output of any model")
     return golden

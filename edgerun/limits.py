@@ -53,6 +53,33 @@ class Limits(NamedTuple):
     path_max_bytes: int = 255
     """Bytes of a path within a bundle."""
 
+    channel_max_bytes: int = 65536
+    """Bytes of a channel document."""
+
+    channel_releases_max: int = 64
+    """Releases of a channel document."""
+
+    metadata_max_bytes: int = 4 * 2**20
+    """Bytes of one file of TUF metadata: 30,000 versions of a bundle."""
+
+    timestamp_max_bytes: int = 16384
+    """Bytes of TUF's timestamp, which a device fetches each time it looks."""
+
+    metadata_version_max: int = 2**32 - 1
+    """The version of a file of TUF metadata."""
+
+    root_rotations_max: int = 256
+    """Roots that a device that was away follows in one go; the next time it goes on from there."""
+
+    fetch_attempts_max: int = 4
+    """Times that one blob is asked for in one update; each goes on where the one before broke off."""
+
+    stick_files_max: int = 65536
+    """Files of a repository in a tar."""
+
+    stick_pax_max_bytes: int = 4096
+    """Bytes of one extended header of such a tar."""
+
     ports_max: int = 256
     """Inputs of one model, and outputs: ``ER_PORTS_MAX`` of the C core."""
 
@@ -103,6 +130,30 @@ class Limits(NamedTuple):
 
     log_column_depth_max: int = 4
     """How deep a column of a log's frame may choose from columns that choose."""
+
+    store_bad_max: int = 16
+    """Bundles that a store remembers as bad; the oldest are forgotten."""
+
+    store_history_max: int = 32
+    """Happenings that a store remembers; the oldest are forgotten."""
+
+    store_floors_max: int = 16
+    """TUF roles whose versions a store remembers."""
+
+    store_role_max_bytes: int = 128
+    """UTF-8 bytes of the name of a TUF role."""
+
+    store_why_max_bytes: int = 64
+    """UTF-8 bytes of the reason that a store remembers of a bad bundle; what is longer is cut."""
+
+    store_metadata_files_max: int = 64
+    """Files of a store's metadata."""
+
+    store_metadata_max_bytes: int = 16 * 2**20
+    """Bytes of one file of a store's metadata."""
+
+    store_document_max_bytes: int = 2**16
+    """Bytes of a store's device.json or subscription.json."""
 
 
 LIMITS = Limits()

@@ -19,6 +19,9 @@ _WORD = r"[!-~]{1,64}"
 
 MEMORY_MAX_BYTES = 2**50
 LATENCY_MAX_S = 3600.0
+ERROR_RATE_DEFAULT = 0.2
+"""Where a bundle does not say: a challenger with the usual tenth of the calls may fail in all of them, as its breaker
+and the control take care of that; a bundle that fails one call in five is worse than the one before it."""
 
 
 class Requires(NamedTuple):
@@ -41,13 +44,16 @@ class Requires(NamedTuple):
 
 
 class Allowance(NamedTuple):
-    """What running the golden examples may take when a bundle is activated; None is no limit."""
+    """What a bundle may take and do on a device before it is refused there; None is no limit of its own."""
 
     latency_s: float | None = None
-    """The slowest example, in seconds."""
+    """The slowest golden example when it is activated, in seconds."""
 
     memory_bytes: int | None = None
-    """The memory of the whole process at its peak."""
+    """The memory of the whole process that runs the examples, at its peak."""
+
+    error_rate: float | None = None
+    """The share of calls that may raise or fall back while it serves; ERROR_RATE_DEFAULT where it is None."""
 
 
 class Machine(NamedTuple):
@@ -99,6 +105,7 @@ def parse_allowance(value: Any, where: str) -> Allowance:
     checks: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "latency_s": (_is_latency, f"seconds, more than 0 and at most {LATENCY_MAX_S:.0f}"),
         "memory_bytes": (_is_memory, f"bytes, from 1 to {MEMORY_MAX_BYTES}"),
+        "error_rate": (_is_share, "a share of calls, from 0 to 1"),
     }
     _check(table, checks, f"{where}: 'limits'")
     return Allowance(**table)
@@ -134,6 +141,10 @@ def _is_memory(value: Any) -> bool:
 
 def _is_latency(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LATENCY_MAX_S
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def unmet_requirements(requires: Requires, machine: Machine) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from edgerun.graph import parse_graph
 from edgerun.log import Capture, LogPolicy
 from edgerun.log.tables import NAMES
 from edgerun.nodes import node_to_dict
+from edgerun.store import Store
+from support.tuf_repository import TufRepository
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / "bundles" / "recipes" / "digits" / "bundle"
@@ -101,6 +104,43 @@ def test_the_python_of_the_page_on_the_log_runs(tmp_path, monkeypatch):
     assert names["late"].rows == 600
     assert names["by_arm"].index.tolist() == ["challenger", "control"]
     assert (tmp_path / "log").is_dir()
+
+
+def test_the_page_on_devices_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("edgerun.rehearsal.rehearse", lambda path, limits: None)
+    repository = TufRepository(tmp_path / "repository")
+    digest = repository.release("1.0.0")
+    (tmp_path / "root.json").write_bytes(repository.root_file.read_bytes())
+    (source,) = blocks("docs/device.md", "console")
+    for line in source.splitlines():
+        _, _, *arguments = shlex.split(line)
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+    (source,) = blocks("docs/device.md", "python")
+    exec(source, {})
+    assert capsys.readouterr().out == "current 1.0.0 cards@1.0.0 is active already\n"
+    assert Store("store").state().candidate.digest == digest
+
+
+def test_every_field_that_the_commands_of_a_device_print_is_documented(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgerun.rehearsal.rehearse", lambda path, limits: None)
+    repository = TufRepository(tmp_path / "repository")
+    folder = str(tmp_path / "store")
+    join = ["join", str(repository.folder), "--root", str(repository.root_file), "--bundle", "cards"]
+    table = read("docs/device.md").partition("## What `--json` prints")[2].partition("\n## ")[0]
+    known = set(re.findall(r"`(\w+)`", table))
+    for command in (join, ["update"], ["update"], ["rollback", "--reason", "x"], ["status"], ["history"], ["verify"]):
+        if command == ["update"]:
+            repository.release(f"1.{repository.roles['timestamp'].version}.0")
+        result = CliRunner().invoke(main, ["device", *command, "--store", folder, "--json"])
+        found = json.loads(result.stdout)
+        rows = "".join(re.findall(rf"^\|.*\| `{command[0]}` \|.*$", table, re.MULTILINE))
+        assert set(found) <= set(re.findall(r"`(\w+)`", rows)), command
+        for inner in ("follows", "current", "bad", "history"):
+            assert fields(found.get(inner) if command[0] != "rollback" else {}) <= known, command
+        if command == ["update"]:
+            Store(folder).start().confirm()
 
 
 def test_every_column_of_a_log_is_documented():

@@ -38,6 +38,8 @@ EVERYWHERE = {
 OWNERS = {
     ("edgerun", "click"): "edgerun.cli",  # a command is declared with click, and each has a module of its own
     ("edgerun_bundles", "click"): "edgerun_bundles.cli",  # likewise
+    ("edgerun_bundles", "tuf"): "edgerun_bundles.repository",  # its records are what the modules there work on
+    ("edgerun_bundles", "securesystemslib"): "edgerun_bundles.repository",  # likewise, of keys
 }
 """Third-party libraries that belong to a subpackage rather than one module."""
 
@@ -253,6 +255,10 @@ HEAVY = {
     "pyarrow": "whoever passes Arrow arrays has imported it",
     "pandas": "whoever passes its columns has imported it",
     "dataclasses": "it compiles code at every start: docs/decisions/0005",
+    "requests": "only a device that looks into a repository needs it",
+    "urllib3": "as above",
+    "tuf": "as above",
+    "edgerun.update": "as above",
     "edgerun.cli": "only the command needs it",
     "edgerun.log.reading": "whoever serves reads no log",
     "edgerun.log.tables": "as above",
@@ -418,6 +424,7 @@ RAISED_WITHIN = {
     "OSError": "by a disk or the writer of a run, whose caller maps it: what the system itself would raise",
     "FileExistsError": "as above",
     "FileNotFoundError": "as above",
+    "DownloadHTTPError": "what python-tuf asks of whoever fetches for it, and catches",
 }
 """What else is raised than our errors, and why it is right."""
 OURS = {"errors.CoreError", "self.error", "self._failed", "table.error", "reader.error", "_wrong", "_refused"} | {

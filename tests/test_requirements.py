@@ -157,12 +157,21 @@ def test_a_wrong_requirement_is_refused_by_name(field, value):
         ("latency_s", float("inf")),
         ("latency_s", 3601),
         ("memory_bytes", 0),
+        ("error_rate", -0.01),
+        ("error_rate", 1.01),
+        ("error_rate", True),
+        ("error_rate", float("nan")),
         ("disk", 1),
     ],
 )
 def test_a_wrong_limit_is_refused_by_name(field, value):
     with pytest.raises(BundleError, match=rf"here: 'limits'.*'{field}'"):
         parse_allowance({field: value}, "here")
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 1])
+def test_any_share_of_calls_may_be_allowed_to_go_wrong(share):
+    assert parse_allowance({"error_rate": share}, "here").error_rate == share
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 7])
@@ -181,7 +190,7 @@ REQUIRES = {
     "cpu": ["avx2"],
     "memory_bytes": 2**20,
 }
-LIMITS = {"latency_s": 0.5, "memory_bytes": 2**28}
+LIMITS = {"latency_s": 0.5, "memory_bytes": 2**28, "error_rate": 0.25}
 
 
 @pytest.fixture
@@ -199,7 +208,7 @@ def write(tmp_path):
 def test_what_is_written_is_read(write):
     found = write(requires=REQUIRES, limits=LIMITS)
     assert found.requires == Requires("0.1", "1.24", ("x86_64", "aarch64"), ("avx2",), 2**20)
-    assert found.limits == Allowance(0.5, 2**28)
+    assert found.limits == Allowance(0.5, 2**28, 0.25)
     with edgerun.EdgeRunner.open(found.folder) as runner:
         assert runner.bundle == found
 

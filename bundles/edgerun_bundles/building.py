@@ -13,11 +13,11 @@ import numpy as np
 from edgerun import bundle
 from edgerun.errors import BundleError, EdgerunError
 from edgerun.graph import RandomSplit, parse_graph, salt_of
+from edgerun.rehearsal import Rehearsal, rehearse
 from edgerun.requirements import Requires, parse_requires, this_machine, unmet_requirements
 from edgerun_bundles.golden import example as golden_example
 from edgerun_bundles.layout_write import manifest_of_folder
 from edgerun_bundles.onnx_header import read_header
-from edgerun_bundles.rehearsal import Rehearsal, rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,16 +79,7 @@ def build(
         raise BundleError(f"the bundle has {manifest.content_bytes} bytes; its budget is {definition.size_bytes}")
     say("rehearsing what a device will do")
     found = bundle.read(folder)
-    return Built(found, manifest, _rehearsed(found))
-
-
-def _rehearsed(found: Bundle) -> Rehearsal:
-    taken, limits = rehearse(found.folder), found.limits
-    if limits.latency_s is not None and taken.latency_s > limits.latency_s:
-        raise BundleError(f"a golden example took {taken.latency_s:.3g} s here; 'limits' allows {limits.latency_s} s")
-    if limits.memory_bytes is not None and taken.memory_bytes > limits.memory_bytes:
-        raise BundleError(f"it took {taken.memory_bytes} bytes of memory; 'limits' allows {limits.memory_bytes}")
-    return taken
+    return Built(found, manifest, rehearse(found.folder, found.limits))
 
 
 def _check_versions(definition: Definition) -> None:

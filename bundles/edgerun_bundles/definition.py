@@ -44,7 +44,7 @@ class Definition(NamedTuple):
     """What a device must have."""
 
     limits: Mapping[str, Any]
-    """What the golden examples may take on a device."""
+    """What the bundle may take and do on a device."""
 
     size_bytes: int | None
     """The size that the bundle must not pass."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgerun.rehearsal import Rehearsal
     from edgerun_bundles.provenance.comparison import Difference
-    from edgerun_bundles.rehearsal import Rehearsal
     from edgerun_bundles.trial import Trial
 
 DIFFERENCES_SHOWN = 5

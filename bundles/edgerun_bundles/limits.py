@@ -119,6 +119,12 @@ class Limits(NamedTuple):
     upload_chunk_bytes: int = 8 * 2**20
     """Bytes of one request of an upload; a failure repeats no more than these."""
 
+    roots_max: int = 256
+    """Roots that are followed from the one that is trusted, in one go; as many as a device follows."""
+
+    versions_tried_max: int = 64
+    """Versions of one role that a publication tries before it says that too many others died."""
+
     redirects_max: int = 5
     """Redirects that one download follows."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgerun.errors import EdgerunError
+from edgerun.rehearsal import rehearse
 from edgerun_bundles.gates import Gate, environment_gate, golden_gate, trial_gate
 from edgerun_bundles.provenance.comparison import compare
 from edgerun_bundles.provenance.environment import describe_environment
-from edgerun_bundles.rehearsal import rehearse
 from edgerun_bundles.trial import try_out
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def gates_of(
 
 def _golden(bundle: Bundle) -> Gate:
     try:
-        return golden_gate(len(bundle.golden), rehearse(bundle.folder))
+        return golden_gate(len(bundle.golden), rehearse(bundle.folder, bundle.limits))
     except EdgerunError as error:
         return golden_gate(len(bundle.golden), str(error))
 

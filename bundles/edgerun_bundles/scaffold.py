@@ -50,10 +50,12 @@ route = {route}            # the node or model where every request starts
 # cpu = ["avx2"]
 # memory_bytes = 268_435_456
 
-# What the golden examples may take when a device activates the bundle.
+# What the golden examples may take when a device activates the bundle, and the share of calls that may raise or fall
+# back before the device goes back to the bundle it had.
 # [limits]
 # latency_s = 0.1
 # memory_bytes = 268_435_456
+# error_rate = 0.2
 
 # What the build refuses to pass.
 # [budget]

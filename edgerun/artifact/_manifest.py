@@ -195,8 +195,8 @@ def _check_text(field: str, value: Any, pattern: re.Pattern[str]) -> str:
     return value
 
 
-def check_description(manifest: Manifest, raw: bytes, limits: Limits = LIMITS) -> None:
-    """Check that a bundle.json is that of a manifest: the same name and version, and exactly these files.
+def check_description(manifest: Manifest, raw: bytes, limits: Limits = LIMITS) -> Mapping[str, Any]:
+    """Return a bundle.json if it is that of a manifest: the same name and version, and exactly these files.
 
     Raises:
         BundleError: they do not belong together.
@@ -214,3 +214,4 @@ def check_description(manifest: Manifest, raw: bytes, limits: Limits = LIMITS) -
     held = {layer.path for layer in manifest.layers}
     for path in sorted(named ^ held):
         raise BundleError(f"{path} is {'in no layer' if path in named else f'named nowhere in {DESCRIPTION}'}")
+    return document

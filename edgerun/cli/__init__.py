@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from edgerun.cli.device import device
 from edgerun.cli.group import Commands
 from edgerun.cli.log import log
 from edgerun.cli.output import examples
@@ -28,6 +29,7 @@ def main() -> None:
     """Serve versioned model bundles on this machine, each call routed through a deterministic experiment."""
 
 
+main.add_command(device)
 main.add_command(log)
 main.add_command(predict)
 main.add_command(show)

@@ -15,7 +15,7 @@ from edgerun.log.segment import Damage, identify, parse_header, parse_name, scan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from edgerun.log.disk import Disk
+    from edgerun.disk import Disk
 
 
 class Segment(NamedTuple):

@@ -1,12 +1,12 @@
-"""msgpack and zstd, the two libraries that a frame's payload is made with. Nothing else of the package imports them."""
+"""msgpack and zstd, the two libraries that a frame's payload is made with. Nothing else of the package imports zstd."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgpack
 import zstandard
 
+from edgerun._msgpack import packed, unpacked
 from edgerun.errors import LogError
 from edgerun.limits import LIMITS
 
@@ -37,8 +37,8 @@ def pack(value: Any) -> bytes:
         LogError: msgpack has no form for it.
     """
     try:
-        return bytes(msgpack.packb(value))
-    except (TypeError, ValueError, OverflowError) as error:
+        return packed(value)
+    except ValueError as error:
         raise LogError(f"this value cannot be logged: {error}") from error
 
 
@@ -48,23 +48,10 @@ def unpack(raw: bytes) -> Any:
     Raises:
         LogError: the bytes are not one whole msgpack value, or hold an extension or more containers than LIMITS say.
     """
-    room = iter(range(LIMITS.log_containers_max))
-
-    def counted(container: Any) -> Any:
-        if next(room, None) is None:
-            raise LogError(f"a payload of more than {LIMITS.log_containers_max} maps and lists")
-        return container
-
     try:
-        return msgpack.unpackb(
-            raw, strict_map_key=False, object_hook=counted, list_hook=counted, ext_hook=_refuse_extension
-        )
-    except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
+        return unpacked(raw, LIMITS.log_containers_max)
+    except ValueError as error:
         raise LogError(f"not a msgpack value: {error}") from error
-
-
-def _refuse_extension(code: int, _: bytes) -> Any:
-    raise LogError(f"a msgpack extension of type {code}")
 
 
 def compress(pieces: Sequence[bytes]) -> bytes:

@@ -14,7 +14,7 @@ from edgerun.log.seal import Contents, covers, rewrite
 from edgerun.log.segment import parse_name
 
 if TYPE_CHECKING:
-    from edgerun.log.disk import Disk
+    from edgerun.disk import Disk
 
 _NO_END = 2**64
 

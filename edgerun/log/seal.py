@@ -10,8 +10,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgerun.disk import write_all
 from edgerun.log.blocks import merge, of_contents, take
-from edgerun.log.disk import write_all
 from edgerun.log.frame import (
     FRAME_ROWS_MAX,
     HEADER_BYTES,
@@ -32,8 +32,8 @@ from edgerun.log.segment import Damage, identify, scan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from edgerun.disk import Disk
     from edgerun.log.blocks import Block
-    from edgerun.log.disk import Disk
     from edgerun.log.rows import Source
     from edgerun.log.segment import Frame, Header
 

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgerun.log.disk import write_all
+from edgerun.disk import write_all
 from edgerun.log.frame import (
     HEADER_BYTES,
     FrameHead,
@@ -20,8 +20,8 @@ from edgerun.log.frame import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edgerun.disk import Disk
     from edgerun.log.clocks import Clocks
-    from edgerun.log.disk import Disk
     from edgerun.log.plan import Planned
     from edgerun.log.rows import Source
 

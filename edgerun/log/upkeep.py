@@ -16,8 +16,8 @@ from edgerun.log.seal import rewrite
 from edgerun.log.segment import parse_name
 
 if TYPE_CHECKING:
+    from edgerun.disk import Disk
     from edgerun.log.clocks import Clocks
-    from edgerun.log.disk import Disk
     from edgerun.log.stream import Retired, Stream
 
 

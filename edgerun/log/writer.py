@@ -11,9 +11,9 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from edgerun.disk import Disk, RealDisk
 from edgerun.errors import LogError
 from edgerun.log.clocks import Clocks, system_clocks
-from edgerun.log.disk import Disk, RealDisk
 from edgerun.log.frame import JOURNAL, MEASUREMENTS
 from edgerun.log.plan import frames_of
 from edgerun.log.policy import DEFAULT_LOG_POLICY, LogPolicy

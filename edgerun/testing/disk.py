@@ -11,9 +11,11 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgerun.testing.power import Change, files_after_cut, names_after_cut
+from edgerun.disk import PIECE_BYTES
+from edgerun.testing.power import Change, files_after_cut, folders_after_cut, names_after_cut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from random import Random
 
 
@@ -27,7 +29,7 @@ class _Failure(NamedTuple):
 
 
 class SimulatedDisk:
-    """Stands in for the disk of a LogWriter.
+    """Stands in for the disk of a log or a store.
 
     Attributes:
         capacity: bytes that all files may have together; None for any number.
@@ -42,9 +44,12 @@ class SimulatedDisk:
         self._names: dict[str, int] = {}
         self._files: dict[int, bytearray] = {}
         self._folders = {"/"}
-        self._open: dict[int, int] = {}
-        self._locks: dict[int, int] = {}
+        self._open: dict[int, int | str] = {}
+        self._locks: dict[int | str, set[int]] = {}
+        self._shared: set[int | str] = set()
+        self._written: dict[int, int] = {}
         self._failures: list[_Failure] = []
+        self._first_folders = frozenset(self._folders)
         self._first_names: dict[str, int] = {}
         self._first_files: dict[int, bytes] = {}
         self._next = 1
@@ -75,6 +80,7 @@ class SimulatedDisk:
         """Do what the system does when all processes die: close their files. What they wrote stays."""
         self._open.clear()
         self._locks.clear()
+        self._shared.clear()
 
     def lose_folder(self, folder: str) -> None:
         """Remove a folder and all in it."""
@@ -89,7 +95,8 @@ class SimulatedDisk:
         files = files_after_cut(self._first_files, history, random)
         disk._names = names_after_cut(self._first_names, history, random)
         disk._files = {file: bytearray(files[file]) for file in set(disk._names.values())}
-        disk._folders = {*self._folders, *map(os.path.dirname, disk._names)}
+        disk._folders = folders_after_cut(self._first_folders, disk._names, history, random)
+        disk._first_folders = frozenset(disk._folders)
         disk._first_names = dict(disk._names)
         disk._first_files = {file: bytes(content) for file, content in disk._files.items()}
         disk._next = self._next
@@ -99,14 +106,18 @@ class SimulatedDisk:
         """Return every file of a folder."""
         return {os.path.basename(path): bytes(self._files[file]) for path, file in self._within(folder)}
 
-    # What a log asks for.
+    # What a log or a store asks for.
 
     def make_folder(self, folder: str) -> None:
         """See Disk."""
         self._may("make_folder", changes=folder not in self._folders)
+        missing = []
         while folder not in self._folders:
-            self._folders.add(folder)
+            missing.append(folder)
             folder = os.path.dirname(folder)
+        for path in reversed(missing):
+            self._folders.add(path)
+            self.history.append(Change("make folder", path))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See Disk."""
@@ -123,19 +134,43 @@ class SimulatedDisk:
         file, handle = self._number(), self._number()
         self._names[path] = file
         self._files[file] = bytearray()
-        self._open[handle], self._locks[file] = file, handle
+        self._open[handle], self._locks[file] = file, {handle}
         self.history.append(Change("create", path, file))
         return handle
 
     def claim(self, path: str) -> int | None:
         """See Disk."""
         self._may("claim", changes=True)
-        file = self._names.get(path)
+        file = self._found(path)
+        return None if file is None or file in self._locks else self._lock(file)
+
+    def hold(self, path: str) -> int:
+        """See Disk. What another one holds is an error, for it would be waited for in vain."""
+        self._may("hold", changes=True)
+        self._need_found(path)
+        file = self._found(path)
         if file is None or file in self._locks:
-            return None
-        handle = self._number()
-        self._open[handle], self._locks[file] = file, handle
-        return handle
+            raise OSError(errno.EDEADLK, "somebody holds it", path)
+        return self._lock(file)
+
+    def share(self, path: str) -> int:
+        """See Disk, and `hold`."""
+        self._may("share")
+        self._need_found(path)
+        file = self._found(path)
+        if file is None or (file in self._locks and file not in self._shared):
+            raise OSError(errno.EDEADLK, "somebody holds it", path)
+        self._shared.add(file)
+        return self._lock(file)
+
+    def let_share(self, file: int) -> None:
+        """See Disk."""
+        self._may("let_share")
+        self._shared.add(self._open[file])
+
+    def release(self, file: int) -> None:
+        """See Disk."""
+        self.close(file)
 
     def is_linked(self, file: int, path: str) -> bool:
         """See Disk."""
@@ -145,37 +180,41 @@ class SimulatedDisk:
         """See Disk."""
         failure = self._may("write", changes=True)
         count = len(data) // 2 if failure else len(data)
-        content = self._files[self._open[file]]
+        content = self._files[self._opened(file)]
         if self.capacity is not None:
-            room = self.capacity - sum(map(len, self._files.values())) + max(0, len(content) - offset)
+            room = self.capacity - self._used_bytes() + max(0, len(content) - offset)
             count = min(count, room)
             if count <= 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         content.extend(bytes(max(0, offset - len(content))))
         content[offset : offset + count] = data[:count]
-        self.history.append(Change("write", "", self._open[file], offset, data[:count]))
+        self.history.append(Change("write", "", self._opened(file), offset, data[:count]))
+        self._written[self._opened(file)] = len(self.history)
         return count
 
     def truncate(self, file: int, size: int) -> None:
         """See Disk."""
         self._may("truncate", changes=True)
-        del self._files[self._open[file]][size:]
-        self.history.append(Change("truncate", "", self._open[file], size))
+        del self._files[self._opened(file)][size:]
+        self.history.append(Change("truncate", "", self._opened(file), size))
 
     def sync(self, file: int) -> None:
         """See Disk. What a failed sync was to write is never written by a later one."""
         try:
             self._may("sync", changes=True)
         except OSError:
-            self.history.append(Change("sync failed", "", self._open[file]))
+            self.history.append(Change("sync failed", "", self._opened(file)))
             raise
-        self.history.append(Change("sync", "", self._open[file]))
+        self.history.append(Change("sync", "", self._opened(file)))
 
     def close(self, file: int) -> None:
         """See Disk."""
         opened = self._open.pop(file)
-        if self._locks.get(opened) == file:
-            del self._locks[opened]
+        holders = self._locks.get(opened, set())
+        holders.discard(file)
+        if not holders:
+            self._locks.pop(opened, None)
+            self._shared.discard(opened)
 
     def sync_folder(self, folder: str) -> None:
         """See Disk."""
@@ -203,6 +242,62 @@ class SimulatedDisk:
         self._need(path)
         content = self._files[self._names[path]]
         return bytes(content if bytes_max < 0 else content[:bytes_max])
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """See Disk."""
+        content = self.read(path)
+        for at in range(0, len(content), PIECE_BYTES):
+            yield content[at : at + PIECE_BYTES]
+
+    def ages(self, folder: str) -> dict[str, int]:
+        """See Disk."""
+        self._may("ages")
+        self._need_folder(folder)
+        return {os.path.basename(path): self._written.get(file, 0) for path, file in self._within(folder)}
+
+    def free_bytes(self, folder: str) -> int:
+        """See Disk."""
+        self._may("free_bytes")
+        self._need_folder(folder)
+        return 2**50 if self.capacity is None else max(0, self.capacity - self._used_bytes())
+
+    def folders(self, folder: str) -> list[str]:
+        """See Disk."""
+        self._may("folders")
+        self._need_folder(folder)
+        return sorted(os.path.basename(path) for path in self._folders if os.path.dirname(path) == folder != path)
+
+    def remove_folder(self, folder: str) -> None:
+        """See Disk."""
+        self._may("remove_folder", changes=True)
+        self._need_folder(folder)
+        if self._within(folder) or self.folders(folder):
+            raise OSError(errno.ENOTEMPTY, "it is not empty", folder)
+        self._folders.discard(folder)
+        self.history.append(Change("remove folder", folder))
+
+    def _used_bytes(self) -> int:
+        """Bytes of all files that have a name or are open."""
+        opened = {file for file in self._open.values() if isinstance(file, int)}
+        return sum(len(self._files[file]) for file in opened.union(self._names.values()))
+
+    def _found(self, path: str) -> int | str | None:
+        return path if path in self._folders else self._names.get(path)
+
+    def _need_found(self, path: str) -> None:
+        if path not in self._folders:
+            self._need(path)
+
+    def _lock(self, file: int | str) -> int:
+        handle = self._number()
+        self._open[handle] = file
+        self._locks.setdefault(file, set()).add(handle)
+        return handle
+
+    def _opened(self, handle: int) -> int:
+        file = self._open[handle]
+        assert isinstance(file, int), "a folder is not written"
+        return file
 
     def _may(self, operation: str, *, changes: bool = False) -> bool:
         """Raise what the operation is to raise; True where it is to fall short."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from random import Random
 
 SECTOR_BYTES = 512
@@ -16,7 +16,8 @@ class Change(NamedTuple):
     """One change of a disk.
 
     Attributes:
-        what: "create", "write", "truncate", "sync", "sync failed", "sync folder", "replace" or "remove".
+        what: "create", "write", "truncate", "sync", "sync failed", "sync folder", "replace", "remove", "make folder" or
+            "remove folder".
         path: of the file or folder; of "replace" the former one.
         file: the file that it is about.
         offset: of the write; of "truncate" the size.
@@ -41,10 +42,23 @@ def names_after_cut(first: Mapping[str, int], history: Sequence[Change], random:
                 _rename(names, earlier)
                 waiting.remove(earlier)
         elif change.what in {"create", "replace", "remove"}:
-            waiting.append(change)
+            waiting += _by_folder(change)
     for change in _some(waiting, random):
         _rename(names, change)
     return names
+
+
+def folders_after_cut(
+    first: Iterable[str], names: Iterable[str], history: Sequence[Change], random: Random
+) -> set[str]:
+    """Return the folders that a power cut leaves: those that were made, since that is durable, less some of the removed."""
+    folders = {*first}
+    for change in history:
+        if change.what == "make folder":
+            folders.add(change.path)
+        elif change.what == "remove folder" and random.random() < 0.5:
+            folders.discard(change.path)
+    return folders.union(map(os.path.dirname, names))
 
 
 def files_after_cut(first: Mapping[int, bytes], history: Sequence[Change], random: Random) -> dict[int, bytes]:
@@ -78,7 +92,7 @@ def _torn(durable: bytes, waiting: list[Change], stale: bytes, random: Random) -
     size = random.choice([len(durable), len(image), random.randint(min(len(durable), len(image)), len(image))])
     begin = random.randrange(len(stale) + 1)
     filler = random.choice([bytes(size), (stale[begin:] + stale[:begin]) * (size // max(1, len(stale)) + 1)])
-    old, kept = durable + filler[len(durable) : size], _untouched(durable, reached)
+    old = durable + filler[len(durable) : size]
     found = bytearray(size)
     for at in range(0, size, SECTOR_BYTES):
         end = min(size, at + SECTOR_BYTES)
@@ -86,15 +100,24 @@ def _torn(durable: bytes, waiting: list[Change], stale: bytes, random: Random) -
         found[at:end] = written if random.random() < 0.6 else old[at:end].ljust(end - at, b"\0")
     if random.random() < 0.4:
         for _ in range(random.randint(1, 8)):
-            if size > kept:
-                found[random.randrange(kept, size)] ^= 1 << random.randrange(8)
-    found[:kept] = durable[:kept]
+            if found:
+                found[random.randrange(len(found))] ^= 1 << random.randrange(8)
+    for begin, end in _untouched(len(durable), reached):
+        found[begin:end] = durable[begin:end]
     return bytes(found)
 
 
-def _untouched(durable: bytes, waiting: Sequence[Change]) -> int:
-    """How many of the first bytes no waiting change was about."""
-    return min([len(durable), *(change.offset for change in waiting)])
+def _untouched(size: int, waiting: Sequence[Change]) -> Iterator[tuple[int, int]]:
+    """Ranges of a file's bytes that no waiting change was about."""
+    at = 0
+    for begin, end in sorted(
+        (change.offset, change.offset + len(change.data) if change.what == "write" else size) for change in waiting
+    ):
+        if at < min(begin, size):
+            yield at, min(begin, size)
+        at = max(at, end)
+    if at < size:
+        yield at, size
 
 
 def _applied(content: bytes, changes: Sequence[Change]) -> bytes:
@@ -120,9 +143,19 @@ def _some(waiting: list[Change], random: Random) -> list[Change]:
     return [change for change in waiting if random.random() < 0.5]
 
 
+def _by_folder(change: Change) -> list[Change]:
+    """A rename from one folder into another waits for both, and may be there by halves."""
+    if change.what != "replace" or os.path.dirname(change.path) == os.path.dirname(change.target):
+        return [change]
+    return [Change("create", change.target, change.file), Change("unlink", change.path, change.file)]
+
+
 def _rename(names: dict[str, int], change: Change) -> None:
     if change.what == "create":
         names[change.path] = change.file
+    elif change.what == "unlink":
+        if names.get(change.path) == change.file:
+            del names[change.path]
     elif change.what == "remove":
         names.pop(change.path, None)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,23 +16,29 @@ from edgerun.cli import main
 from edgerun_bundles.layout_write import write_layout
 from edgerun_bundles.referrers import PROVENANCE_TYPE, Attachment
 from edgerun_bundles.registry import Reference, Transport, push
+from edgerun_bundles.repository.storage import open_storage
 from support import models
 from support.docker_registry import Listening, registry_running
+from support.publishers import Team, founded, team
 from support.registry import at, serving
 from support.repositories import project, pushed, seen
+from support.seaweedfs import BUCKET, SeaweedFS, seaweedfs_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from click.testing import Result
 
+    from edgerun_bundles.repository.storage import Storage
+    from edgerun_bundles.repository.workplace import Workplace
+
 AB = {"ab": {"kind": "random_split", "weights": {"champion": 90, "challenger": 10}, "split_key": "user"}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that needs a registry starts a server."""
+    """A test that needs a server starts one."""
     for item in items:
-        if {"registry", "guarded"} & {*getattr(item, "fixturenames", ())}:
+        if {"registry", "guarded", "seaweedfs", "objects", "nginx"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
 
 
@@ -77,6 +84,55 @@ def registry(tmp_path_factory) -> Iterator[Listening]:
     """Debian's docker-registry on a port of its own."""
     with registry_running(tmp_path_factory.mktemp("registry")) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def object_server(tmp_path_factory) -> Iterator[SeaweedFS]:
+    """SeaweedFS on ports of its own."""
+    with seaweedfs_running(tmp_path_factory.mktemp("seaweedfs")) as found:
+        yield found
+
+
+@pytest.fixture
+def seaweedfs(object_server, monkeypatch) -> SeaweedFS:
+    """The same, as the environment names it."""
+    for name, value in object_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return object_server
+
+
+@pytest.fixture
+def bucket(seaweedfs) -> str:
+    """A place in it where nobody was."""
+    return f"s3://{BUCKET}/{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def objects(bucket) -> Storage:
+    """The storage of such a place."""
+    return open_storage(bucket)
+
+
+@pytest.fixture
+def settings(monkeypatch, tmp_path_factory) -> Path:
+    """A workstation that trusts nothing yet."""
+    folder = tmp_path_factory.mktemp("settings")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    for name in ("EDGERUN_REPOSITORY", "EDGERUN_KEYS", "EDGERUN_KEY_PASSPHRASE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder / "edgerun"
+
+
+@pytest.fixture
+def people() -> Team:
+    """The founders of a repository."""
+    return team()
+
+
+@pytest.fixture
+def workplace(settings, people, tmp_path) -> Workplace:
+    """A repository in a folder, with everybody's keys at hand."""
+    return founded(tmp_path / "repository", people)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from support.registry import Reply, serving
 EDGERUN = Path(sys.executable).with_name("edgerun")
 TIMEOUT_S = 120
 COMMANDS = (
-    *("init", "build", "show", "verify", "diff", "log", "restore"),
-    *("check-env", "promote", "push", "pull", "track"),
+    *("init", "build", "show", "verify", "diff", "log", "restore", "check-env", "promote"),
+    *("push", "pull", "track", "release", "withdraw", "export", "import", "repository", "keys"),
 )
 
 
@@ -354,7 +354,7 @@ def test_verify_tells_what_this_machine_lacks(build, invoke, tmp_path):
 
 def test_a_bundle_that_kills_its_process_is_refused(build, invoke, tmp_path, monkeypatch):
     build()
-    monkeypatch.setattr("edgerun_bundles.rehearsal.sys.executable", "/bin/false")
+    monkeypatch.setattr("edgerun.rehearsal.sys.executable", "/bin/false")
     assert "it said nothing" in failure(invoke("bundle", "verify", tmp_path / "toy.tar"))
 
 
@@ -442,7 +442,7 @@ def test_a_tag_that_led_elsewhere_is_warned_of(make_bundle, invoke):
     assert "the tag x led to another bundle before: sha256:" in done.stderr
 
 
-@pytest.mark.parametrize("target", ["registry/toy", "http://registry/toy", "oci://", "oci://h/toy@sha256:1"])
+@pytest.mark.parametrize("target", ["ftp://registry/toy", "oci://", "oci://h/toy@sha256:1"])
 def test_a_target_that_is_no_reference_is_wrong_usage(make_bundle, invoke, target):
     assert invoke("bundle", "push", make_bundle(), target).exit_code == 2
 

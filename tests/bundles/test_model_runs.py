@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerun.errors import InputError
@@ -221,6 +221,7 @@ declared = st.builds(
 )
 
 
+@settings(max_examples=30)
 @given(declared, declared, names)
 def test_of_two_sayings_the_second_holds_and_nothing_is_lost(first, second, name):
     both = merged(first._replace(models={name: first}), second._replace(models={name: second}))

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerun.cli.group import Commands
+from edgerun.rehearsal import Rehearsal
 from edgerun_bundles.archive import write_archive
 from edgerun_bundles.attached import attachments
 from edgerun_bundles.cli.promote import promote_command
@@ -25,7 +26,7 @@ from edgerun_bundles.layout_write import manifest_of_folder, write_layout
 from edgerun_bundles.provenance.comparison import Difference
 from edgerun_bundles.provenance.environment import describe_environment
 from edgerun_bundles.provenance.statement import Provenance
-from edgerun_bundles.rehearsal import Rehearsal
+from edgerun_bundles.repository import keys
 from edgerun_bundles.trial import Trial, try_out
 from support.pipes import Pipe
 
@@ -119,9 +120,9 @@ def moved():
 def promote(moved):
     """Run the command with a channel that only takes notes."""
 
-    def move(manifest, source, target):
-        moved.append((manifest.name, manifest.version, source, target))
-        return f"{manifest.name}@{manifest.version} is in {target} now"
+    def move(manifest, step):
+        moved.append((manifest.name, manifest.version, step.source, step.target))
+        return f"{manifest.name}@{manifest.version} is in {step.target} now"
 
     def promote(bundle, *options, move=move):
         group = Commands("bundle", commands=[promote_command(move)])
@@ -200,6 +201,55 @@ def test_a_move_that_fails_is_told(archive, promote):
     done = promote(archive(), move=fails)
     assert done.exit_code == 1
     assert "the channel canary is not there" in done.stderr
+
+
+@pytest.fixture
+def shop(invoke, settings, monkeypatch, tmp_path, archive):
+    """A repository whose channel ``staging`` has the bundle, and the command where it must succeed."""
+    monkeypatch.setattr(keys, "SCRYPT_COST", 16)
+    monkeypatch.setenv("EDGERUN_KEY_PASSPHRASE", "correct horse")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        done = invoke("bundle", *arguments, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout.splitlines()[-1])
+
+    run("repository", "init", "repository", "--keys", "keys")
+    run("push", archive(), "repository", "--channel", "staging")
+    return run
+
+
+def test_a_version_of_a_repository_moves_between_its_channels(shop, invoke):
+    moved = shop("promote", "toy@1.0.0", "--from", "staging", "--to", "canary", "--share", "10%", "--group", "lab")
+    assert (moved["passed"], moved["moved"]) == (True, True)
+    channels = {found["channel"]: found["releases"] for found in shop("repository", "show")["channels"]}
+    assert [found["version"] for found in channels["staging"]] == ["1.0.0"]
+    assert channels["canary"] == [{"version": "1.0.0", "share_ppm": 100_000, "groups": ["lab"]}]
+    done = invoke("bundle", "promote", "toy@1.0.0", "--from", "nowhere", "--to", "canary")
+    assert done.exit_code == 1
+    assert "the channel nowhere does not give toy 1.0.0 to anybody" in done.stderr
+
+
+def test_other_bytes_than_the_repositorys_do_not_move_it(shop, invoke, make_bundle, tmp_path, environment):
+    folder = make_bundle("other", golden=[{"inputs": {"x": [[2.0, 2.0]]}}])
+    kept = attachments(manifest_of_folder(folder), Provenance(environment=environment), {}, tmp_path / "more")
+    write_archive(write_layout(folder, tmp_path / "other-layout", kept), tmp_path / "other.tar")
+    done = invoke("bundle", "promote", tmp_path / "other.tar", "--from", "staging", "--to", "canary")
+    assert done.exit_code == 1
+    assert "passed" in done.stderr.splitlines()[-1]
+    assert [found["channel"] for found in shop("repository", "show")["channels"]] == ["staging"]
+
+
+def test_log_lists_the_versions_of_a_repository_by_name(shop, invoke):
+    row = shop("log", "toy")
+    assert (row["name"], row["version"], row["parameters"]) == ("toy", "1.0.0", {})
+    assert row["published"]
+    assert "published" in invoke("bundle", "log", "toy").stdout
+    done = invoke("bundle", "log", "other")
+    assert done.exit_code == 1
+    assert "has no bundle 'other'" in done.stderr
+    assert shop("restore", "toy@1.0.0", "back")["bundle"] == "toy@1.0.0"
 
 
 @pytest.mark.parametrize("options", [("--to", "staging"), ("--timeout", "0"), ("--only", "weather")])

@@ -19,6 +19,7 @@ from edgerun_bundles.building import build as build_bundle
 from edgerun_bundles.cli.progress import progress_bar, say
 from edgerun_bundles.cli.provenance_options import declared_by, provenance_options
 from edgerun_bundles.cli.provenance_text import build_rows
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.definition import DEFINITION_FILE, read_definition
 from edgerun_bundles.layout_write import manifest_of_folder, write_layout
 from edgerun_bundles.opening import open_bundle
@@ -93,7 +94,7 @@ def init(folder: Path, name: str, version: str, models: dict[str, Path], as_json
     short_help="Build a bundle and prove that it serves.",
     epilog=examples(
         "edgerun bundle build cards -o cards-1.0.0.tar",
-        "edgerun bundle build cards -o cards-1.1.0.tar --parent cards-1.0.0.tar",
+        "edgerun bundle build cards -o cards-1.1.0.tar --parent cards@1.0.0",
         "edgerun bundle build cards -o layout/ --json",
     ),
 )
@@ -111,9 +112,18 @@ def init(folder: Path, name: str, version: str, models: dict[str, Path], as_json
     metavar="BUNDLE",
     help="The bundle that it follows: its splits are reweighted, so that as few keys move as can be.",
 )
+@REPOSITORY_OPTION
 @provenance_options
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def build(folder: Path, output: Path, parent: Path | None, no_provenance: bool, as_json: bool, **said: Any) -> None:
+def build(
+    folder: Path,
+    output: Path,
+    parent: Path | None,
+    repository: str | None,
+    no_provenance: bool,
+    as_json: bool,
+    **said: Any,
+) -> None:
     """Build a bundle from the bundle.toml in FOLDER, and prove that it serves.
 
     The models are loaded, the graph is checked against them, the golden examples are run in a process of their own
@@ -135,7 +145,7 @@ def build(folder: Path, output: Path, parent: Path | None, no_provenance: bool, 
     with TemporaryDirectory() as folder_of_scratch:
         scratch = Path(folder_of_scratch)
         collected = None if no_provenance else _collect(folder, declared)
-        former = None if parent is None else open_bundle(parent, scratch / "parent")
+        former = None if parent is None else open_bundle(parent, scratch / "parent", repository)
         built = build_bundle(definition, scratch / "bundle", None if former is None else read(former), say)
         if collected is not None:
             collected = collect_models(collected, folder, _model_digests(definition, built), declared)

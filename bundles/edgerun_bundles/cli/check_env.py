@@ -10,6 +10,7 @@ import click
 
 from edgerun.cli.output import columns, examples, json_line
 from edgerun_bundles.cli.opened import of_model, opened
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.provenance.comparison import AREAS, Difference, compare
 from edgerun_bundles.provenance.documents import to_document
@@ -26,7 +27,7 @@ EXIT_DIFFERENT = 3
     "check-env",
     short_help="Compare this machine with BUNDLE's environment.",
     epilog=examples(
-        "edgerun bundle check-env digits-1.2.0.tar",
+        "edgerun bundle check-env digits@1.2.0",
         "edgerun bundle check-env digits-1.2.0.tar --only package --only python",
         "edgerun bundle check-env digits-1.2.0.tar --model champion --json",
     ),
@@ -34,13 +35,14 @@ EXIT_DIFFERENT = 3
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--model", help="Compare with the environment of this model's training.")
 @click.option("--only", multiple=True, type=click.Choice(AREAS), help="Compare this area alone; may be repeated.")
+@REPOSITORY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def check_env(bundle: Path, model: str | None, only: tuple[str, ...], as_json: bool) -> None:
+def check_env(bundle: Path, model: str | None, only: tuple[str, ...], repository: str | None, as_json: bool) -> None:
     """Compare this machine with the environment that BUNDLE was built in, and name every difference.
 
     The exit code is 0 where they match one to one, and 3 where something differs.
     """
-    with opened(bundle) as found:
+    with opened(bundle, repository) as found:
         name, provenance = found.name, found.provenance().provenance
     chosen = of_model(name, provenance, model)
     if chosen.environment is None:

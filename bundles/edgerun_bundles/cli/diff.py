@@ -13,6 +13,7 @@ from edgerun_bundles.cli.clones import clones_option
 from edgerun_bundles.cli.diff_provenance import code_diffs, code_patch, provenance_document, provenance_page
 from edgerun_bundles.cli.opened import opened, shown_provenance
 from edgerun_bundles.cli.show import HEX_SHOWN
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.comparing import compare
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     short_help="Say what AFTER changes: keys that move, code, parameters, metrics.",
     epilog=examples(
         "edgerun bundle diff cards-1.0.0.tar cards-1.1.0.tar",
-        "edgerun bundle diff old.tar new/ --json",
+        "edgerun bundle diff cards@1.0.0 new/ --json",
         "edgerun bundle diff old.tar new.tar --patch --model champion | git apply",
     ),
 )
@@ -32,14 +33,23 @@ if TYPE_CHECKING:
 @click.option("--patch", "as_patch", is_flag=True, help="Print the code's patch alone, as git diff does.")
 @click.option("--model", help="With --patch: the code that trained this model; else that of the bundles.")
 @clones_option
+@REPOSITORY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def diff(before: Path, after: Path, as_patch: bool, model: str | None, clones: tuple[Path, ...], as_json: bool) -> None:
+def diff(
+    before: Path,
+    after: Path,
+    as_patch: bool,
+    model: str | None,
+    clones: tuple[Path, ...],
+    repository: str | None,
+    as_json: bool,
+) -> None:
     """Say what AFTER changes against BEFORE: models, graph, weights, requirements, sizes, and where both come from.
 
     The share of keys that move is exact: the ranges of both splits are laid over each other. The code is that which
     was captured with both; what it stands on is looked for in the clone that one is in, then at its remotes.
     """
-    with opened(before) as old, opened(after) as new:
+    with opened(before, repository) as old, opened(after, repository) as new:
         pair = (shown_provenance(old), shown_provenance(new))
         if as_patch:
             _write(code_patch(*pair, model, clones))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from edgerun.artifact import DESCRIPTION
+from edgerun.artifact import DESCRIPTION, check_name
 from edgerun.cli.output import columns, examples, json_line, printable, short_text
 from edgerun.errors import BundleError
 from edgerun_bundles.cli.opened import opened, shown_provenance
 from edgerun_bundles.cli.provenance_text import code_text
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION, reading
 from edgerun_bundles.layout import is_layout
 from edgerun_bundles.provenance.documents import to_document
 from edgerun_bundles.provenance.statement import Provenance
@@ -31,6 +32,8 @@ class Version(NamedTuple):
     where: str
     manifest: Manifest
     provenance: Provenance | None
+    published: str = ""
+    """When it was published; empty where that is not known."""
 
     @property
     def built(self) -> str:
@@ -49,24 +52,27 @@ class Version(NamedTuple):
     "log",
     short_help="List the versions of bundles: who, when, parameters, metrics.",
     epilog=examples(
+        "edgerun bundle log cards",
         "edgerun bundle log builds/",
         "edgerun bundle log cards-1.0.0.tar cards-1.1.0.tar --json",
     ),
 )
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", help="List the bundles of this name alone.")
+@REPOSITORY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each version.")
-def log(sources: tuple[Path, ...], name: str | None, as_json: bool) -> None:
+def log(sources: tuple[Path, ...], name: str | None, repository: str | None, as_json: bool) -> None:
     """List the versions of bundles, the first that was built first.
 
     Each with who built it and when, from which code, with which parameters and metrics, its own and its models'.
 
-    A SOURCE is a bundle, or a folder of bundles' .tar files; what else is in there is told and passed over.
+    A SOURCE is a bundle's name in a repository, a bundle, or a folder of bundles' .tar files; what else is in there is
+    told and passed over.
     """
-    found = [version for source in sources for version in _versions(source)]
+    found = [version for source in sources for version in _versions(source, repository)]
     chosen = sorted(
         (version for version in found if name in {None, version.manifest.name}),
-        key=lambda version: (version.built, version.manifest.name, version.manifest.version),
+        key=lambda version: (version.built or version.published, version.manifest.name, version.manifest.version),
     )
     if as_json:
         for version in chosen:
@@ -75,19 +81,39 @@ def log(sources: tuple[Path, ...], name: str | None, as_json: bool) -> None:
     click.echo("\n\n".join("\n".join(_lines(version)) for version in chosen) if chosen else "no versions")
 
 
-def _versions(source: Path) -> Iterator[Version]:
+def _versions(source: Path, repository: str | None) -> Iterator[Version]:
+    if not source.exists() and _is_name(str(source)):
+        yield from _published(str(source), repository)
+        return
     if not source.is_dir() or (source / DESCRIPTION).is_file() or is_layout(source):
-        yield _version(source)
+        yield _version(source, repository)
         return
     for archive in sorted(source.glob(ARCHIVES)):
         try:
-            yield _version(archive)
+            yield _version(archive, None)
         except BundleError as error:
             click.echo(f"edgerun: warning: {printable(' '.join(str(error).split()))}", err=True)
 
 
-def _version(source: Path) -> Version:
-    with opened(source) as found:
+def _is_name(text: str) -> bool:
+    try:
+        return check_name(text) == text
+    except BundleError:
+        return False
+
+
+def _published(name: str, repository: str | None) -> Iterator[Version]:
+    from edgerun_bundles.repository.origins import origins  # noqa: PLC0415 - the TUF library is slow to load
+
+    place = reading(repository)
+    for origin in origins(place.source, place.read(), name):
+        if origin.problem:
+            click.echo(f"edgerun: warning: {printable(' '.join(origin.problem.split()))}", err=True)
+        yield Version(place.place, origin.manifest, origin.provenance, origin.version.published)
+
+
+def _version(source: Path, repository: str | None) -> Version:
+    with opened(source, repository) as found:
         attached = shown_provenance(found)
         return Version(str(source), found.manifest, None if attached is None else attached.provenance)
 
@@ -102,6 +128,7 @@ def _document(version: Version) -> dict[str, Any]:
         "digest": manifest.digest,
         "bytes": manifest.content_bytes,
         "built": version.built or None,
+        "published": version.published or None,
         "by": None if author is None else to_document(author),
         "code": _code(provenance),
         "parents": to_document(provenance.parents),
@@ -125,7 +152,8 @@ def _numbers(provenance: Provenance) -> dict[str, Any]:
 
 def _lines(version: Version) -> Iterator[str]:
     manifest, provenance = version.manifest, version.provenance
-    yield f"{manifest.name} {manifest.version}  {manifest.digest[:_HEX_SHOWN]}  {printable(version.where)}"
+    published = f", published {printable(version.published)}" if version.published else ""
+    yield f"{manifest.name} {manifest.version}  {manifest.digest[:_HEX_SHOWN]}  {printable(version.where)}{published}"
     if provenance is None:
         yield "  no provenance"
         return

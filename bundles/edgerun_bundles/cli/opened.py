@@ -59,14 +59,16 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(source: Path) -> Iterator[Opened]:
+def opened(source: Path, repository: str | None = None) -> Iterator[Opened]:
     """Give a bundle in any form; every byte of it is verified.
 
     Raises:
         BundleError: it is none, or something in it is not what it should be.
+        InputError: it is NAME@VERSION, and no repository is chosen.
+        RepositoryError: it is NAME@VERSION, and cannot be had.
     """
     with TemporaryDirectory() as scratch:
-        whole = open_whole(source, Path(scratch))
+        whole = open_whole(source, Path(scratch), repository)
         yield Opened(read(whole.folder), manifest_of_folder(whole.folder), whole.layout)
 
 

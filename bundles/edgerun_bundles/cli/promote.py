@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,28 +13,61 @@ from edgerun.artifact import Manifest
 from edgerun.cli.output import columns, examples, json_line
 from edgerun_bundles.cli.opened import of_model, opened, shown_provenance
 from edgerun_bundles.cli.progress import say
+from edgerun_bundles.cli.signing import JSON_OPTION, parse_share, signing, signing_options
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.gates import Gate, may_move
 from edgerun_bundles.promoting import gates_of
 from edgerun_bundles.provenance.comparison import AREAS
 
-Move = Callable[[Manifest, str, str], str]
-"""Takes the manifest of what passed, the channel that it is in and the one that it goes to; moves those very bytes, and
-says what it did."""
+if TYPE_CHECKING:
+    from edgerun.update.channel import Channel
+    from edgerun_bundles.repository.drafting import Draft
+
+
+class Step(NamedTuple):
+    """From which channel to which one, for whom, in which repository, signed with whose keys."""
+
+    source: str
+    target: str
+    share_ppm: int
+    groups: tuple[str, ...]
+    repository: str | None
+    keys: Path | None
+    passphrase_file: Path | None
+
+
+Move = Callable[[Manifest, Step], str]
+"""Takes the manifest of what passed; moves those very bytes, and says what it did."""
 EXIT_CLOSED = 3
 """The exit code of promote where a gate is closed: neither success nor an error."""
 TIMEOUT_S = 600
 
 
-def no_repository(manifest: Manifest, source: str, _: str) -> str:
-    """Say that there is no repository that has channels.
+def move_in_repository(manifest: Manifest, step: Step) -> str:
+    """Give a version of one channel to another one, too, if the repository has the bytes that passed.
 
     Raises:
-        RepositoryError: always.
+        RepositoryError: it has other bytes, the first channel does not have the version, or nothing can be published.
     """
-    raise RepositoryError(
-        f"there is no repository with a channel {source!r} of {manifest.name}; see the gates alone with --dry-run"
-    )
+    from edgerun_bundles.repository import catalogue, channels  # noqa: PLC0415 - the TUF library is slow to load
+
+    place = signing(step.repository, step.keys, step.passphrase_file)
+    name, version = manifest.name, manifest.version
+
+    def edit(draft: Draft) -> Channel:
+        listed = catalogue.version_of(draft.state, name, version)
+        if listed.digest != manifest.digest:
+            raise RepositoryError(f"{place.place}: {name}@{version} is {listed.digest}; {manifest.digest} passed")
+        return channels.promote(
+            *(place.source, draft, name, version),
+            source=step.source,
+            target=step.target,
+            share_ppm=step.share_ppm,
+            groups=step.groups,
+        )
+
+    place.change(edit)
+    return f"{name}@{version} is in {step.target} now"
 
 
 def promote_command(move: Move) -> click.Command:
@@ -68,8 +101,11 @@ def promote_command(move: Move) -> click.Command:
     )
     @click.option("--model", help="Compare with the environment of this model's training.")
     @click.option("--only", multiple=True, type=click.Choice(AREAS), help="Compare this area of the environment alone.")
+    @click.option("--share", default="100%", show_default=True, callback=parse_share, help="Of the channel's devices.")
+    @click.option("--group", "groups", multiple=True, help="Only to devices of this group; may be repeated.")
     @click.option("--dry-run", is_flag=True, help="Look at the gates, and move nothing.")
-    @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+    @signing_options
+    @JSON_OPTION
     def promote(
         bundle: Path,
         source: str,
@@ -78,7 +114,12 @@ def promote_command(move: Move) -> click.Command:
         timeout_s: float,
         model: str | None,
         only: tuple[str, ...],
+        share: int,
+        groups: tuple[str, ...],
         dry_run: bool,
+        repository: str | None,
+        keys: Path | None,
+        passphrase_file: Path | None,
         as_json: bool,
     ) -> None:
         """Move BUNDLE from one channel to another, if it passes every gate.
@@ -89,7 +130,7 @@ def promote_command(move: Move) -> click.Command:
         if source == target:
             raise click.UsageError("--from and --to are the same channel")
         gates: list[Gate] = []
-        with opened(bundle) as found:
+        with opened(bundle, repository) as found:
             attached = shown_provenance(found)
             environment = None if attached is None else of_model(found.name, attached.provenance, model).environment
             say("looking at the gates")
@@ -99,7 +140,8 @@ def promote_command(move: Move) -> click.Command:
                     click.echo(columns([(gate.name, "passed" if gate.passed else "CLOSED", gate.says)]))
             manifest = found.manifest
         is_open = may_move(gates)
-        told = move(manifest, source, target) if is_open and not dry_run else ""
+        step = Step(source, target, share, groups, repository, keys, passphrase_file)
+        told = move(manifest, step) if is_open and not dry_run else ""
         if as_json:
             document = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
             click.echo(json_line({**document, "from": source, "to": target, **_result(gates, bool(told))}))

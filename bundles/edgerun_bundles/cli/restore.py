@@ -13,6 +13,7 @@ from edgerun_bundles.cli.clones import clones_option
 from edgerun_bundles.cli.opened import of_model, opened
 from edgerun_bundles.cli.progress import say
 from edgerun_bundles.cli.provenance_text import data_text
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.provenance.documents import to_document
 from edgerun_bundles.restoring import PARAMETERS, restore
 
@@ -30,15 +31,18 @@ EXIT_INCOMPLETE = 3
     short_help="Give back the code, environment and notebooks of BUNDLE.",
     epilog=examples(
         "edgerun bundle restore cards-1.2.0.tar cards-code --model champion",
-        "edgerun bundle restore cards-1.2.0.tar cards-code --clone ~/src/cards",
+        "edgerun bundle restore cards@1.2.0 cards-code --clone ~/src/cards",
     ),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("dest", type=click.Path(path_type=Path))
 @click.option("--model", help="Give back what this model was trained from; else what the bundle was built from.")
 @clones_option
+@REPOSITORY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def restore_command(bundle: Path, dest: Path, model: str | None, clones: tuple[Path, ...], as_json: bool) -> None:
+def restore_command(
+    bundle: Path, dest: Path, model: str | None, clones: tuple[Path, ...], repository: str | None, as_json: bool
+) -> None:
     """Write what BUNDLE was made from into DEST, a new folder.
 
     That is the code, whose tree's hash is checked, the notebooks, a lock of the environment, the parameters and
@@ -46,7 +50,7 @@ def restore_command(bundle: Path, dest: Path, model: str | None, clones: tuple[P
 
     What cannot be restored is said. The exit code is 0, or 3 where code or a notebook that was kept could not be had.
     """
-    with opened(bundle) as found:
+    with opened(bundle, repository) as found:
         attached = found.provenance()
         provenance = of_model(found.name, attached.provenance, model)
         say("restoring")

@@ -12,6 +12,7 @@ from edgerun.cli.show import graph_lines
 from edgerun.graph import node_to_dict
 from edgerun_bundles.cli.opened import opened, shown_provenance
 from edgerun_bundles.cli.provenance_text import provenance_lines
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.onnx_header import read_header
 from edgerun_bundles.provenance.cyclonedx import cyclonedx
 from edgerun_bundles.provenance.documents import to_document
@@ -28,7 +29,7 @@ FORMATS = ("text", "json", "cyclonedx")
     short_help="Describe BUNDLE: digest, files, models, graph, provenance.",
     epilog=examples(
         "edgerun bundle show cards-1.0.0.tar",
-        "edgerun bundle show layout/ --json",
+        "edgerun bundle show cards@1.0.0 --json",
         "edgerun bundle show cards-1.0.0.tar --format cyclonedx > cards.cdx.json",
     ),
 )
@@ -41,10 +42,11 @@ FORMATS = ("text", "json", "cyclonedx")
     show_default=True,
     help="cyclonedx is a CycloneDX ML-BOM of the provenance.",
 )
+@REPOSITORY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON; the same as --format json.")
-def show(bundle: Path, form: str, as_json: bool) -> None:
+def show(bundle: Path, form: str, repository: str | None, as_json: bool) -> None:
     """Describe BUNDLE and where it comes from. Its bytes are verified; its models are not loaded."""
-    with opened(bundle) as found:
+    with opened(bundle, repository) as found:
         if as_json or form == "json":
             click.echo(json_line(_document(found, shown_provenance(found))))
         elif form == "cyclonedx":

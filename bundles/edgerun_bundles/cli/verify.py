@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from edgerun.cli.output import examples, json_line
+from edgerun.rehearsal import measure
 from edgerun.requirements import this_machine, unmet_requirements
 from edgerun_bundles.cli.opened import opened
 from edgerun_bundles.cli.progress import say
-from edgerun_bundles.rehearsal import rehearse
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 
 
 @click.command(
@@ -18,17 +19,18 @@ from edgerun_bundles.rehearsal import rehearse
     epilog=examples("edgerun bundle verify cards-1.0.0.tar"),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
+@REPOSITORY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path, repository: str | None, as_json: bool) -> None:
     """Check every byte of BUNDLE and of its provenance, load its models and reproduce its golden examples.
 
     What this machine lacks of what a device must have is told, and is no error; nor is a bundle without provenance.
     Provenance that is about another bundle, cannot be read or lacks a file that it names is one.
     """
     say("verifying")
-    with opened(bundle) as found:
+    with opened(bundle, repository) as found:
         provenances = found.provenances()
-        taken = rehearse(found.bundle.folder)
+        taken = measure(found.bundle.folder)
         unmet = unmet_requirements(found.bundle.requires, this_machine())
         golden, manifest = len(found.bundle.golden), found.manifest
     if as_json:

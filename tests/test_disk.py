@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerun.log.disk import Disk, RealDisk, write_all
+from edgerun.disk import Disk, RealDisk, write_all
 from edgerun.testing import SimulatedDisk
 
 

@@ -1,4 +1,4 @@
-"""The disk as the log uses it: few operations, each of which a power cut or an error may hit.
+"""The disk as the log and the store use it: few operations, each of which a power cut or an error may hit.
 
 `edgerun.testing.SimulatedDisk` stands in for it, and can fail or lose any of them.
 """
@@ -8,11 +8,17 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PIECE_BYTES = 2**18
+"""Read at a time: within the cache of a small CPU, and large enough that calls cost nothing beside hashing."""
 
 
 class Disk(Protocol):
-    """What a log needs of a disk. Files are numbers; every method may raise an OSError."""
+    """What a log or a store needs of a disk. Files are numbers; every method may raise an OSError."""
 
     def make_folder(self, folder: str) -> None:
         """Make a folder and those above it, durably; one that is there already is fine."""
@@ -25,6 +31,18 @@ class Disk(Protocol):
 
     def claim(self, path: str) -> int | None:
         """Open a file and take its lock; None where somebody holds it or the file is gone."""
+
+    def hold(self, path: str) -> int:
+        """Open a file or folder and wait for its exclusive lock."""
+
+    def share(self, path: str) -> int:
+        """Open a file or folder and wait until nobody holds its exclusive lock; others may share it too."""
+
+    def let_share(self, file: int) -> None:
+        """Let others share what was claimed."""
+
+    def release(self, file: int) -> None:
+        """Let a lock go, also where a forked child has it, and close the file."""
 
     def is_linked(self, file: int, path: str) -> bool:
         """Whether a file still has the name that it was opened by."""
@@ -53,6 +71,21 @@ class Disk(Protocol):
     def read(self, path: str, bytes_max: int = -1) -> bytes:
         """Return the beginning of a file, or all of it."""
 
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """Return a file in pieces."""
+
+    def ages(self, folder: str) -> dict[str, int]:
+        """Return when every regular file in a folder was last written, by name: a number that grows with time."""
+
+    def free_bytes(self, folder: str) -> int:
+        """Return how much may still be written where a folder lies."""
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders in a folder."""
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove an empty folder."""
+
 
 class RealDisk:
     """The disk of the operating system."""
@@ -73,16 +106,7 @@ class RealDisk:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See Disk."""
-        found = {}
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # another process was quicker
-                    continue
-                if stat.S_ISREG(status.st_mode):
-                    found[entry.name] = status.st_size
-        return found
+        return {name: status.st_size for name, status in _files(folder)}
 
     def create(self, path: str) -> int:
         """See Disk."""
@@ -100,7 +124,7 @@ class RealDisk:
     def claim(self, path: str) -> int | None:
         """See Disk."""
         try:
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            file = _opened(path)
         except FileNotFoundError:
             return None
         try:
@@ -114,6 +138,25 @@ class RealDisk:
             raise
         os.close(file)
         return None
+
+    def hold(self, path: str) -> int:
+        """See Disk."""
+        return _locked(_opened(path), fcntl.LOCK_EX)
+
+    def share(self, path: str) -> int:
+        """See Disk."""
+        return _locked(os.open(path, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH)
+
+    def let_share(self, file: int) -> None:
+        """See Disk."""
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+    def release(self, file: int) -> None:
+        """See Disk."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_UN)
+        finally:
+            os.close(file)
 
     def is_linked(self, file: int, path: str) -> bool:
         """See Disk."""
@@ -158,6 +201,58 @@ class RealDisk:
         """See Disk."""
         with open(path, "rb") as file:
             return file.read(bytes_max)
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """See Disk."""
+        with open(path, "rb", buffering=0) as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+
+    def ages(self, folder: str) -> dict[str, int]:
+        """See Disk."""
+        return {name: status.st_mtime_ns for name, status in _files(folder)}
+
+    def free_bytes(self, folder: str) -> int:
+        """See Disk."""
+        found = os.statvfs(folder)
+        return found.f_bavail * found.f_frsize
+
+    def folders(self, folder: str) -> list[str]:
+        """See Disk."""
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+    def remove_folder(self, folder: str) -> None:
+        """See Disk."""
+        os.rmdir(folder)
+
+
+def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # another process was quicker
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield entry.name, status
+
+
+def _opened(path: str) -> int:
+    """A file that can be written, or a folder."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except IsADirectoryError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _locked(file: int, lock: int) -> int:
+    try:
+        fcntl.flock(file, lock)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 def write_all(disk: Disk, file: int, offset: int, data: bytes) -> None:

@@ -1,0 +1,58 @@
+"""Small files of a store: written whole and durably, or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from edgerun.disk import write_all
+
+if TYPE_CHECKING:
+    from edgerun.disk import Disk
+
+_UNFINISHED = ".new"
+
+
+def write_new(disk: Disk, path: str, content: bytes) -> None:
+    """Make a file that is not there yet; one that is stays as it is. Several processes may do so at once.
+
+    Raises:
+        OSError: the disk failed; the file is there whole, or not at all.
+    """
+    folder, name = os.path.split(path)
+    while name not in disk.sizes(folder):
+        file = _unfinished(disk, f"{path}{_UNFINISHED}")
+        try:
+            if disk.is_linked(file, f"{path}{_UNFINISHED}") and name not in disk.sizes(folder):
+                _finish(disk, file, path, content)
+        finally:
+            disk.close(file)
+
+
+def write_whole(disk: Disk, path: str, content: bytes) -> None:
+    """Write a file in place of what was there. Who calls it keeps others from doing so at once.
+
+    Raises:
+        OSError: the disk failed; the file is the former or the new one.
+    """
+    file = _unfinished(disk, f"{path}{_UNFINISHED}")
+    try:
+        _finish(disk, file, path, content)
+    finally:
+        disk.close(file)
+
+
+def _unfinished(disk: Disk, path: str) -> int:
+    """A new file, or one that somebody left; its lock is held."""
+    with suppress(FileExistsError):
+        return disk.create(path)
+    return disk.hold(path)
+
+
+def _finish(disk: Disk, file: int, path: str, content: bytes) -> None:
+    disk.truncate(file, 0)
+    write_all(disk, file, 0, content)
+    disk.sync(file)
+    disk.replace(f"{path}{_UNFINISHED}", path)
+    disk.sync_folder(os.path.dirname(path))
