@@ -153,7 +153,7 @@ class Limits(NamedTuple):
     """Bytes of one file of a store's metadata."""
 
     store_document_max_bytes: int = 2**16
-    """Bytes of a store's device.json or subscription.json."""
+    """Bytes of a store's device.json, root.json or subscription.json."""
 
 
 LIMITS = Limits()

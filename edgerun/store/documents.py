@@ -101,12 +101,12 @@ def parse_subscription(raw: bytes, where: str) -> Subscription:
 
 def _written(fields: dict[str, Any]) -> bytes:
     try:
-        raw = json.dumps({"format": FORMAT, **fields}, ensure_ascii=False).encode()
+        raw = json.dumps({"format": FORMAT, **fields}, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError as error:
         raise StoreError(f"a lone surrogate has no place in a document of a store: {shown(fields)}") from error
     if len(raw) > LIMITS.store_document_max_bytes:
         raise StoreError(f"a document of a store of {len(raw)} bytes; at most {LIMITS.store_document_max_bytes}")
-    return raw + b"\n"
+    return raw
 
 
 def _read(raw: bytes, where: str, names: tuple[str, ...]) -> dict[str, Any]:

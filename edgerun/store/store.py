@@ -131,6 +131,8 @@ class Store:
             StoreError: a field is wrong, the device has another root or none, or the disk failed.
         """
         content = documents.subscription_document(documents.check_subscription(subscription))
+        if root is not None and len(root) > LIMITS.store_document_max_bytes:
+            raise StoreError(f"a root of {len(root)} bytes; at most {LIMITS.store_document_max_bytes}")
         holdings = self._holdings
         with holdings.telling(), holdings.state.held(), disk_errors(f"{self.path} cannot be subscribed"):
             if root is not None:
@@ -379,7 +381,10 @@ class Store:
 
     def _document(self, name: str) -> bytes:
         with disk_errors(f"{self.path}/{name} cannot be read"):
-            return self._holdings.disk.read(f"{self.path}/{name}", LIMITS.store_document_max_bytes + 1)
+            raw = self._holdings.disk.read(f"{self.path}/{name}", LIMITS.store_document_max_bytes + 1)
+        if len(raw) > LIMITS.store_document_max_bytes:
+            raise StoreError(f"{self.path}/{name} is larger than {LIMITS.store_document_max_bytes} bytes")
+        return raw
 
     def _optional_document(self, name: str) -> bytes | None:
         try:

@@ -51,7 +51,7 @@ def names_after_cut(first: Mapping[str, int], history: Sequence[Change], random:
 def folders_after_cut(
     first: Iterable[str], names: Iterable[str], history: Sequence[Change], random: Random
 ) -> set[str]:
-    """Return the folders that a power cut leaves: those that were made, since that is durable, less some of the removed."""
+    """Return the folders that a power cut leaves: those that were made, for that lasts, less some of the removed."""
     folders = {*first}
     for change in history:
         if change.what == "make folder":

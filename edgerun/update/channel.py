@@ -5,7 +5,6 @@ The workstation writes it and the device chooses by it; both use this module, so
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._names import NAME
@@ -23,8 +22,6 @@ FORMAT = 1
 
 WHOLE_PPM = 1_000_000
 """A share of all devices."""
-
-_DEVICE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Release(NamedTuple):
@@ -64,17 +61,6 @@ def check_group(value: Any) -> str:
     """
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise UpdateError(f"the name of a channel or group must match {NAME.pattern}, got {shown(value)}")
-    return value
-
-
-def check_device(value: Any) -> str:
-    """Return the id of a device.
-
-    Raises:
-        UpdateError: it is no such id.
-    """
-    if not isinstance(value, str) or not _DEVICE.fullmatch(value):
-        raise UpdateError(f"a device's id must match {_DEVICE.pattern}, got {shown(value)}")
     return value
 
 

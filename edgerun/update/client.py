@@ -104,6 +104,7 @@ def update(
     Raises:
         UpdateError: the repository cannot be reached, or is not to be trusted.
         StoreError: the store follows none, the disk is full or failed, or the bundle is not fit to be served here.
+        BundleError: what was published is no bundle.
     """
     subscription = store.subscription()
     if subscription is None:

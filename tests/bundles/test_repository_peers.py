@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
 
@@ -11,9 +12,11 @@ from edgerun.artifact import Descriptor, Digester, parse_manifest
 from edgerun.errors import BundleError
 from edgerun.update.channel import parse_channel
 from edgerun_bundles.errors import RepositoryError
-from edgerun_bundles.repository import trust
+from edgerun_bundles.repository import rotation, trust
 from edgerun_bundles.repository.channels import release
+from edgerun_bundles.repository.pushing import utc_now
 from edgerun_bundles.repository.rotation import Change, change_role
+from edgerun_bundles.repository.stick import write_stick
 from edgerun_bundles.repository.storage import open_source
 from edgerun_bundles.repository.workplace import Offer, Workplace
 from support.nginx import nginx_serving
@@ -96,6 +99,35 @@ def test_a_workstation_pulls_over_nginx_and_cannot_publish_there(settings, peopl
             reader.fetch("toy", "1.0.0", tmp_path / "again")
     with pytest.raises(RepositoryError, match="cannot be reached"):
         reader.read()
+
+
+@pytest.mark.slow
+def test_a_device_joins_takes_what_its_channel_names_and_follows_a_rotation(settings, people, invoke, tmp_path):
+    workplace = founded(tmp_path / "repository", people)
+    first, second = laid(tmp_path), laid(tmp_path, "1.1.0", 3.0)
+    workplace.push(first, [Offer("stable", 1_000_000, ())])
+    (tmp_path / "root.json").write_bytes(workplace.root)
+    (tmp_path / "nginx").mkdir()
+
+    def device(*arguments):
+        done = invoke("device", *arguments, "--store", tmp_path / "store", "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    with nginx_serving(tmp_path / "repository", tmp_path / "nginx") as server:
+        device("join", server.url, "--root", tmp_path / "root.json", "--bundle", "toy")
+        assert device("update")["digest"] == first.manifest.digest
+        new = hand()
+        state = workplace.read()
+        changes = {role: Change(new.keys, frozenset(people.online.held)) for role in ("snapshot", "timestamp")}
+        workplace.keys = people.all + new
+        root = rotation.unsigned(rotation.changed_root(state, changes, utc_now()))
+        workplace.store_root(state, rotation.sign_root(state, root, workplace.keys))
+        workplace.push(second, [Offer("stable", 1_000_000, ())])
+        assert device("update")["digest"] == second.manifest.digest
+    write_stick(workplace.source, workplace.read(), workplace.root, [("toy", "1.1.0")], tmp_path / "stick.tar")
+    device("join", tmp_path / "stick.tar", "--root", tmp_path / "root.json", "--bundle", "toy")
+    assert device("update")["what"] == "current"
 
 
 def test_metadata_is_small_enough_to_be_polled(workplace, tmp_path):

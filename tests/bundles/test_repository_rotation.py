@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import pytest
 from tuf.api.exceptions import RepositoryError as TufError
 
 from edgerun_bundles.errors import PublishedMeanwhileError, RepositoryError
+from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.repository import rotation
 from edgerun_bundles.repository.drafting import Draft
-from edgerun_bundles.repository.metadata import delegation_of, raw_of
+from edgerun_bundles.repository.metadata import delegation_of, raw_of, sign
 from edgerun_bundles.repository.publishing import store_root
 from edgerun_bundles.repository.pushing import utc_now
+from edgerun_bundles.repository.reading import read_state
 from edgerun_bundles.repository.rotation import Change
 from edgerun_bundles.repository.workplace import Workplace
 from support.publishers import Client, Dying, Hand, PowerCutError, files_in, founded, hand, laid
@@ -134,6 +137,19 @@ def test_two_new_roots_at_once_and_one_is_stored(workplace, people):
     with pytest.raises(PublishedMeanwhileError, match="and another one"):
         workplace.read_before(roots[1])
     assert raw_of(workplace.read().root) == raw_of(roots[0])
+
+
+def test_so_many_roots_are_followed_in_one_go_and_no_more(workplace, people):
+    first, root = workplace.root, workplace.read().root
+    for version in range(2, LIMITS.roots_max + 3):
+        following = copy.deepcopy(root.signed)
+        following.version = version
+        root = sign(following, people.root.signers(following.roles["root"].keyids))
+        workplace.storage.create(f"metadata/{version}.root.json", raw_of(root))
+        if version == LIMITS.roots_max + 1:
+            assert read_state(workplace.source, first).root.signed.version == version
+    with pytest.raises(RepositoryError, match=f"more than {LIMITS.roots_max} roots"):
+        read_state(workplace.source, first)
 
 
 # A threshold of people.

@@ -7,6 +7,7 @@ import tarfile
 from types import SimpleNamespace
 
 import pytest
+from tuf.api.exceptions import RepositoryError as TufError
 
 from edgerun.errors import BundleError
 from edgerun.update.stick import Stick
@@ -99,6 +100,24 @@ def test_roots_travel_so_that_who_has_the_first_one_can_follow(workplace, people
     stick = export(workplace, tmp_path / "stick.tar")
     assert read_stick(stick, mirror, first).is_newer
     assert {f"metadata/{version}.root.json" for version in (1, 2, 3)} <= files(mirror.folder).keys()
+
+
+def test_an_import_that_broke_off_before_the_roots_is_mended_by_another(workplace, people, stick, mirror, tmp_path):
+    first, new = workplace.root, hand()
+    read_stick(stick, mirror, first)
+    state = workplace.read()
+    changes = {role: Change(new.keys, frozenset(people.online.held)) for role in ("snapshot", "timestamp")}
+    workplace.keys = people.root + people.targets + new
+    root = rotation.unsigned(rotation.changed_root(state, changes, utc_now()))
+    workplace.store_root(state, rotation.sign_root(state, root, workplace.keys))
+    newer = export(workplace, tmp_path / "newer.tar")
+    read_stick(newer, mirror, first)
+    (mirror.folder / "metadata/2.root.json").unlink()
+    client = Client(tmp_path / "client", first, files_in(mirror.folder))
+    with pytest.raises(TufError):
+        client.look()
+    assert not read_stick(newer, mirror, first).is_newer
+    assert client.blob("bundles/toy/1.0.0")
 
 
 def test_a_bundle_that_is_not_published_cannot_be_exported(workplace, stick, tmp_path):

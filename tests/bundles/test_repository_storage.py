@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -128,7 +129,7 @@ def test_more_bytes_than_asked_for_are_refused(storage):
 def test_a_place_is_a_path_or_a_url_that_is_known(tmp_path):
     assert open_storage(str(tmp_path)).where == str(tmp_path)
     assert open_source(f"file://{tmp_path}/a%20b").where == f"{tmp_path}/a b"
-    for place in ("ftp://x/y", "file://host/x", "s3://", "s3:///x"):
+    for place in ("ftp://x/y", "file://host/x", "s3://", "s3:///x", "http://", "https://me:secret@host/x"):
         with pytest.raises(InputError):
             open_source(place)
     with pytest.raises(RepositoryError, match="can only be read"):
@@ -163,6 +164,18 @@ def test_a_folder_holds_no_drafts_afterwards(tmp_path):
     storage.create("metadata/a", b"1")
     storage.check_writable()
     assert sorted(path.name for path in (tmp_path / "metadata").iterdir()) == ["a"]
+
+
+def test_a_disk_without_links_keeps_the_same_promises(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(folder_module.os, "link", refuse)
+    storage = FolderStorage(tmp_path)
+    assert storage.create("metadata/a", b"one")
+    assert not storage.create("metadata/a", b"two")
+    assert storage.read("metadata/a", MAX).content == b"one"
+    assert sorted(path.name for path in (tmp_path / "metadata").iterdir()) == [".lock", "a"]
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path):

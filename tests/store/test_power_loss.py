@@ -1,10 +1,9 @@
-"""Power fails after any change of the disk, or a process dies at any operation: what is current is whole, floors stay."""
+"""Power fails after any change of the disk, or a process dies at any operation: what is current is whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -23,6 +22,9 @@ from support.stores import (
     toy,
     unheard,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ONE, TWO, THREE = toy("1"), toy("2", model_bytes=1500), toy("3")
 NEXT = toy("next")
@@ -208,6 +210,28 @@ def test_where_a_process_dies_another_goes_on_and_the_power_may_fail_then(script
             store = Store(FOLDER, disk=cut, say=unheard)
             assert store.state().current in {seen.current, NEXT.digest}
             assert floors_hold(before, store.state())
+            assert_whole(store)
+        number += 1
+
+
+def test_a_bundle_is_whole_once_it_is_activated_whoever_of_its_fetchers_died():
+    number, is_done = 0, False
+    while not is_done:
+        disk = DyingDisk()
+        store = new_store(disk)
+        disk.operations_left = number
+        try:
+            fetch(store, ONE)
+            is_done = True
+        except Died:
+            pass
+        disk.operations_left = 10**9
+        disk.kill()
+        give(Store(FOLDER, disk=disk, say=unheard), ONE)
+        for variant in range(8):
+            cut = disk.after_power_cut(len(disk.history), Random(variant))
+            store = Store(FOLDER, disk=cut, say=unheard)
+            assert store.candidate().digest == ONE.digest
             assert_whole(store)
         number += 1
 

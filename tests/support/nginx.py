@@ -25,7 +25,8 @@ events {{}}
 http {{
     default_type application/octet-stream;
     log_format wire escape=json
-        '{{"uri": "$uri", "status": $status, "request": $request_length, "answer": $bytes_sent}}';
+        '{{"uri": "$uri", "status": $status, "request": $request_length, "answer": $bytes_sent, '
+        '"connection": $connection}}';
     access_log {work}/wire wire;
     client_body_temp_path {work}/body;
     proxy_temp_path {work}/proxy;
@@ -47,6 +48,7 @@ class Exchange(NamedTuple):
     status: int
     request: int
     answer: int
+    connection: int
 
     @property
     def bytes(self) -> int:

@@ -35,8 +35,8 @@ def toy(version: str = "1", *, model_bytes: int = 700, shared: bytes = b"shared"
         "name": "toy",
         "version": version,
         "models": {"own": "models/own.onnx", "shared": "models/shared.onnx"},
-        "route": "own",
-        "nodes": {},
+        "route": "split",
+        "nodes": {"split": {"kind": "random_split", "weights": {"own": 1, "shared": 1}}},
         **fields,
     }
     own = sha256(version.encode()).digest() * (model_bytes // 32 + 1)

@@ -21,7 +21,6 @@ from edgerun.update.channel import (
     bundle_target,
     channel_role,
     channel_target,
-    check_device,
     check_group,
     choose,
     parse_channel,
@@ -266,12 +265,5 @@ def test_a_wrong_name_of_a_group_is_refused(name):
         check_group(name)
 
 
-def test_a_right_name_of_a_group_or_device_comes_back():
+def test_a_right_name_of_a_group_comes_back():
     assert check_group("lab-2") == "lab-2"
-    assert check_device("A" * 64) == "A" * 64
-
-
-@pytest.mark.parametrize("device", ["", "a b", "a" * 65, "é", 7])
-def test_a_wrong_id_of_a_device_is_refused(device):
-    with pytest.raises(UpdateError, match="device's id"):
-        check_device(device)

@@ -190,6 +190,15 @@ def test_an_idle_look_is_two_requests_and_two_kilobytes(device, served):
     assert sum(exchange.bytes for exchange in found) <= 2000
 
 
+def test_a_whole_update_uses_one_connection(repository, device, served):
+    device.follow(served.url)
+    repository.release("1.1.0", factor=3.0)
+    assert device.look().what == "activated"
+    found = served.exchanges()
+    assert len(found) >= 8
+    assert len({exchange.connection for exchange in found}) == 1
+
+
 def test_other_weights_of_a_large_bundle_cost_little(tmp_path, repository, served):
     """The models of 50 MB are there already; what is fetched is bundle.json, the manifest, and what signs them."""
     model = np.random.default_rng(7).bytes(25 * 10**6)

@@ -185,10 +185,16 @@ def read_root(path: Path) -> bytes:
 def show(repository: str | None, is_root: bool, as_json: bool) -> None:
     """Show what a repository offers to whom, who signs for it, and what expires when. All of it is verified."""
     place = reading(repository)
+    from edgerun_bundles.repository.pushing import utc_now  # noqa: PLC0415 - as above
+
     if is_root:
         click.echo(place.root, nl=False)
         return
-    document = _document(place, place.read())
+    state = place.read()
+    document = _document(place, state)
+    for role, expires in state.expiries.items():
+        if expires <= utc_now():
+            click.echo(f"edgerun: warning: {role} expired on {expires:%Y-%m-%d}; renew it", err=True)
     click.echo(json_line(document) if as_json else _page(document))
 
 

@@ -6,6 +6,7 @@ Two writers are kept apart by a lock on ``metadata/.lock``; it goes when its pro
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 2**20
 FILE_MODE = 0o644
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class FolderStorage:
@@ -70,6 +72,19 @@ class FolderStorage:
                 os.link(draft, self.folder / name)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return self._create_locked(name, draft)
+            _sync_folder((self.folder / name).parent)
+            return True
+
+    def _create_locked(self, name: str, draft: Path) -> bool:
+        """Create a file where there are no links, as on most sticks: whoever else writes there takes the same lock."""
+        with self.locked():
+            if (self.folder / name).exists():
+                return False
+            draft.replace(self.folder / name)
             _sync_folder((self.folder / name).parent)
             return True
 

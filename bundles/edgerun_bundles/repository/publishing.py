@@ -134,7 +134,8 @@ class _Writer:
             )
         for role in self._draft.changed:
             self._signed(role, copy.deepcopy(self._draft.changed[role]))
-        if not is_verified(self._root, TARGETS, self._targets_now()):
+        is_expired = self._draft.state.expiries[TARGETS] <= self._now and TARGETS not in self._draft.changed
+        if is_expired or not is_verified(self._root, TARGETS, self._targets_now()):
             self._draft.touch_targets()
             self._signed(TARGETS, self._draft.targets)
         for role, found in self._draft.state.roles.items():

@@ -84,15 +84,17 @@ def read_roots(storage: Source, trusted_root: bytes) -> Iterator[Metadata[Root]]
     root = parse(trusted_root, Root, "the trusted root")
     verify(root.signed, ROOT, root, "the trusted root")
     yield root
-    for _ in range(LIMITS.roots_max):
-        following = root.signed.version + 1
-        name = metadata_name(ROOT, following)
+    for followed in range(LIMITS.roots_max + 1):
+        name = metadata_name(ROOT, root.signed.version + 1)
         found = storage.read(name, max_bytes_of(ROOT))
         if found is None:
             return
+        if followed == LIMITS.roots_max:
+            raise RepositoryError(
+                f"{storage.where} has more than {LIMITS.roots_max} roots after the trusted one; trust a newer one"
+            )
         root = follow(root, found.content, _place(storage, name))
         yield root
-    raise RepositoryError(f"{storage.where} has more than {LIMITS.roots_max} roots after the trusted one")
 
 
 def follow(root: Metadata[Root], raw: bytes, where: str) -> Metadata[Root]:

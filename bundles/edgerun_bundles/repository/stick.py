@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tuf.api.metadata import Timestamp
+
 from edgerun.artifact import Descriptor, Digester, hex_of
 from edgerun.errors import BundleError
 from edgerun.limits import LIMITS as DEVICE_LIMITS
@@ -22,7 +24,7 @@ from edgerun_bundles.placing import SCRATCH, file_placed
 from edgerun_bundles.repository import catalogue
 from edgerun_bundles.repository.cleaning import kept_metadata, referred
 from edgerun_bundles.repository.folder import FolderStorage
-from edgerun_bundles.repository.metadata import ROOT, max_bytes_of, raw_of
+from edgerun_bundles.repository.metadata import ROOT, TIMESTAMP, max_bytes_of, parse, raw_of
 from edgerun_bundles.repository.reading import read_roots, read_state
 from edgerun_bundles.repository.storage import BLOBS, METADATA, TIMESTAMP_FILE, blob_name, metadata_name, unseen
 from edgerun_bundles.tarball import end_of, file_header, folder_header, padding_of, read_tar
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _FOLDERS = ("blobs", BLOBS, METADATA)
 _BLOB = re.compile(rf"{BLOBS}/([0-9a-f]{{64}})")
 _METADATA = re.compile(rf"{METADATA}/(?:timestamp|[1-9][0-9]{{0,8}}\.([A-Za-z0-9][A-Za-z0-9._-]{{0,80}}))\.json")
+_ROOT = re.compile(rf"{METADATA}/[1-9][0-9]*\.{ROOT}\.json")
 
 
 class Imported(NamedTuple):
@@ -214,19 +217,25 @@ def _check_whole(held: FolderStorage, state: State, names: set[str]) -> None:
             raise BundleError(f"{held.where}: {name} is missing")
         if held.size_of(name) != size:
             raise BundleError(f"{held.where}: {name} has another size than its manifest says")
-    roots = {name for name in names if re.fullmatch(rf"{METADATA}/\d+\.{ROOT}\.json", name)}
+    roots = {*filter(_ROOT.fullmatch, names)}
     for name in sorted(names - needed.keys() - kept_metadata(state) - roots):
         raise BundleError(f"{held.where}: nothing refers to {name}")
 
 
 def _add(held: FolderStorage, state: State, names: set[str], target: FolderStorage, trusted_root: bytes) -> Imported:
-    """Add what was verified: blobs, then metadata, and the timestamp last."""
-    former = read_state(target, trusted_root) if target.read(TIMESTAMP_FILE, 2**20) is not None else None
-    is_newer = former is None or state.timestamp.signed.version > former.timestamp.signed.version
-    if former is not None:
-        for role, version in state.versions.items():
-            if version < former.versions.get(role, 0) and is_newer:
-                raise RepositoryError(f"{held.where}: {role} has version {version}, {former.versions[role]} is there")
+    """Add what was verified: blobs, then metadata, then the timestamp, and the roots last.
+
+    Where that broke off between the last two, what is there may not be valid by the roots that are; doing it again
+    mends it.
+    """
+    former = target.read(TIMESTAMP_FILE, max_bytes_of(TIMESTAMP))
+    is_newer = (
+        former is None
+        or state.timestamp.signed.version
+        > parse(former.content, Timestamp, f"{target.where}: {TIMESTAMP_FILE}").signed.version
+    )
+    if former is not None and is_newer:
+        _check_not_older(held, state, target, trusted_root)
     added = size = 0
     for name in sorted(name for name in names if name.startswith(f"{BLOBS}/")):
         length = held.size_of(name) or 0
@@ -234,12 +243,23 @@ def _add(held: FolderStorage, state: State, names: set[str], target: FolderStora
             target.put_blob(name, held.pieces(name), length)
             added, size = added + 1, size + length
     if is_newer:
-        for name in sorted(name for name in names if name.startswith(f"{METADATA}/") and name != TIMESTAMP_FILE):
+        for name in sorted(kept_metadata(state) - {TIMESTAMP_FILE}):
             _add_metadata(held, target, name)
-        timestamp = _metadata(held, TIMESTAMP_FILE)
-        if not target.replace(TIMESTAMP_FILE, timestamp, former.token if former is not None else None):
+        if not target.replace(TIMESTAMP_FILE, _metadata(held, TIMESTAMP_FILE), former.token if former else None):
             raise PublishedMeanwhileError(f"{target.where}: somebody has published there meanwhile; import again")
+    for name in sorted(filter(_ROOT.fullmatch, names)):
+        _add_metadata(held, target, name)
     return Imported(added, size, is_newer)
+
+
+def _check_not_older(held: FolderStorage, state: State, target: FolderStorage, trusted_root: bytes) -> None:
+    try:
+        former = read_state(target, trusted_root)
+    except RepositoryError:
+        return  # what is not valid is replaced by what is
+    for role, version in state.versions.items():
+        if version < former.versions.get(role, 0):
+            raise RepositoryError(f"{held.where}: {role} has version {version}, {former.versions[role]} is there")
 
 
 def _add_metadata(held: FolderStorage, target: FolderStorage, name: str) -> None:

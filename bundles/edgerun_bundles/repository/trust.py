@@ -18,6 +18,7 @@ from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.index import read_small
 from edgerun_bundles.placing import file_placed
+from edgerun_bundles.repository.storage import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,9 @@ def place_of(text: str) -> str:
     """
     if not text or not text.isprintable():
         raise InputError(f"{text!r} is no place of a repository")
-    return text.rstrip("/") if "://" in text else str(Path(text).absolute())
+    if "://" in text and not text.startswith("file://"):
+        return text.rstrip("/")
+    return str(folder_of(text).absolute())
 
 
 def chosen_place(given: str | None) -> str:

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from edgerun.errors import InputError
 from edgerun_bundles.errors import RegistryError, RepositoryError
 from edgerun_bundles.registry.reference import Reference
 from edgerun_bundles.registry.transport import Transport
@@ -29,9 +30,12 @@ class WebSource:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
+        if "@" in parts.netloc or not parts.netloc:
+            raise InputError("a repository's URL names a host, and neither a user nor a password")
         self.where = url.rstrip("/")
         self._base = parts.path.rstrip("/")
         self._transport = Transport(Reference(parts.netloc, ""), is_plain=parts.scheme == "http")
+        self._transport.origin = f"{parts.scheme}://{parts.netloc}"  # also TLS on this machine
 
     def read(self, name: str, max_bytes: int) -> Found | None:
         """See Source."""

@@ -1,6 +1,6 @@
 """Makes the vectors of edgerun/store/FORMAT.md with struct, msgpack and google-crc32c; it shares no code with edgerun.
 
-``make_vectors.py`` writes the files again; with ``--check`` it fails where one, or the worked example of FORMAT.md, differs.
+``make_vectors.py`` writes the file again; with ``--check`` it fails where that, or the example of FORMAT.md, differs.
 """
 
 import json
@@ -134,5 +134,5 @@ if __name__ == "__main__":
         print(example_lines(), end="")
     elif path.read_text("utf-8") != content:
         sys.exit(f"{path} differs")
-    elif example_lines() not in re.findall(r"^```\n(.*?)^```", FORMAT.read_text("utf-8"), re.M | re.S):
+    elif example_lines() not in re.findall(r"^```\n(.*?)^```", FORMAT.read_text("utf-8"), re.MULTILINE | re.DOTALL):
         sys.exit(f"the worked example of {FORMAT} differs")
