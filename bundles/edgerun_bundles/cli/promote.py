@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from edgerun.artifact import Manifest
-from edgerun.cli.output import columns, examples, json_line
+from edgerun.cli.output import examples, json_line, printable
 from edgerun_bundles.cli.opened import of_model, opened, shown_provenance
 from edgerun_bundles.cli.progress import say
 from edgerun_bundles.cli.signing import JSON_OPTION, parse_share, signing, signing_options
@@ -41,6 +41,7 @@ Move = Callable[[Manifest, Step], str]
 EXIT_CLOSED = 3
 """The exit code of promote where a gate is closed: neither success nor an error."""
 TIMEOUT_S = 600
+NAME_WIDTH = len("environment")  # of the longest gate: each is shown as soon as it was looked at
 
 
 def move_in_repository(manifest: Manifest, step: Step) -> str:
@@ -137,7 +138,9 @@ def promote_command(move: Move) -> click.Command:
             for gate in gates_of(found.bundle, found.manifest, environment, only or AREAS, test, timeout_s):
                 gates.append(gate)
                 if not as_json:
-                    click.echo(columns([(gate.name, "passed" if gate.passed else "CLOSED", gate.says)]))
+                    click.echo(
+                        printable(f"{gate.name:<{NAME_WIDTH}}  {'passed' if gate.passed else 'CLOSED'}  {gate.says}")
+                    )
             manifest = found.manifest
         is_open = may_move(gates)
         step = Step(source, target, share, groups, repository, keys, passphrase_file)
