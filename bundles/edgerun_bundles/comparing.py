@@ -39,12 +39,12 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
         "before": _summary(old_manifest),
         "after": _summary(new_manifest),
         "same": is_same,
-        "models": _tables(_models(*before), _models(*after)),
+        "models": tables(_models(*before), _models(*after)),
         "route": [old.graph.route, new.graph.route],
         "nodes": _nodes(old.graph.nodes, new.graph.nodes),
         "golden": [len(old.golden), len(new.golden)],
-        "requires": _tables(_said(old.requires), _said(new.requires)),
-        "limits": _tables(_said(old.limits), _said(new.limits)),
+        "requires": tables(_said(old.requires), _said(new.requires)),
+        "limits": tables(_said(old.limits), _said(new.limits)),
         "transfer_bytes": 0 if is_same else sent,
     }
 
@@ -69,8 +69,8 @@ def _said(record: Any) -> dict[str, Any]:
     return {name: value for name, value in table.items() if value not in (None, [])}
 
 
-def _tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What was added to a table, removed from it and changed in it."""
+def tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was ``added`` to a table, ``removed`` from it, and ``changed`` in it, as it was and as it is."""
     return {
         "added": {name: value for name, value in after.items() if name not in before},
         "removed": {name: value for name, value in before.items() if name not in after},

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFINITION_FILE = "bundle.toml"
-_FIELDS = ("name", "version", "route", "models", "nodes", "golden", "requires", "limits", "budget")
+_FIELDS = ("name", "version", "route", "models", "nodes", "golden", "requires", "limits", "budget", "provenance")
 _NEEDED = ("name", "version", "models")
 
 
@@ -48,6 +48,9 @@ class Definition(NamedTuple):
 
     size_bytes: int | None
     """The size that the bundle must not pass."""
+
+    provenance: Mapping[str, Any]
+    """What is said of how it came to be; it is not checked here and does not enter the bundle."""
 
 
 def read_definition(folder: Path) -> Definition:
@@ -84,6 +87,7 @@ def read_definition(folder: Path) -> Definition:
         requires=_table(source, document, "requires"),
         limits=_table(source, document, "limits"),
         size_bytes=_size(source, _table(source, document, "budget")),
+        provenance=_table(source, document, "provenance"),
     )
 
 

@@ -77,6 +77,12 @@ class Limits(NamedTuple):
     log_max_bytes: int = 256 * 2**20
     """Bytes of one run's log of metrics."""
 
+    model_search_entries_max: int = 100_000
+    """Files and folders that are looked through for the models that a run wrote."""
+
+    models_max: int = 1_000
+    """Models that one run names, and that are found at its end."""
+
     text_max_bytes: int = 65_536
     """Bytes of a traceback, of a command line's argument and of a tag; what is longer is cut and says so."""
 

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from edgerun.artifact import DESCRIPTION, check_name, check_version
 from edgerun.errors import BundleError
 from edgerun_bundles.archive import read_archive
 from edgerun_bundles.layout import Layout, is_layout, read_layout, unpack
+
+
+class Whole(NamedTuple):
+    """A bundle's folder, and the layout that it came in."""
+
+    folder: Path
+    layout: Layout | None
+    """None where the bundle was given as a folder."""
 
 
 def open_bundle(source: str | os.PathLike[str], scratch: str | os.PathLike[str], repository: str | None = None) -> Path:
@@ -28,11 +37,22 @@ def open_bundle(source: str | os.PathLike[str], scratch: str | os.PathLike[str],
         InputError: it is a pin, and no repository is chosen.
         RepositoryError: it is a pin, and cannot be had.
     """
+    return open_whole(source, scratch, repository).folder
+
+
+def open_whole(source: str | os.PathLike[str], scratch: str | os.PathLike[str], repository: str | None = None) -> Whole:
+    """Return a bundle's folder with its layout, where its provenance is; else as `open_bundle`.
+
+    Raises:
+        BundleError: as `open_bundle`.
+        InputError: as `open_bundle`.
+        RepositoryError: as `open_bundle`.
+    """
     path = Path(source)
     if (path / DESCRIPTION).is_file():
-        return path
+        return Whole(path, None)
     layout = open_packed(path, scratch, repository)
-    return unpack(layout, Path(scratch) / "bundle")
+    return Whole(unpack(layout, Path(scratch) / "bundle"), layout)
 
 
 def open_packed(

@@ -26,8 +26,8 @@ from support.registry import Reply, serving
 EDGERUN = Path(sys.executable).with_name("edgerun")
 TIMEOUT_S = 120
 COMMANDS = (
-    *("init", "build", "show", "verify", "diff", "push", "pull", "track"),
-    *("release", "withdraw", "export", "import", "repository", "keys"),
+    *("init", "build", "show", "verify", "diff", "log", "restore", "check-env", "promote"),
+    *("push", "pull", "track", "release", "withdraw", "export", "import", "repository", "keys"),
 )
 
 
@@ -217,7 +217,8 @@ def test_a_path_with_quotes_and_spaces_is_kept(invoke, tmp_path):
 
 
 def test_the_same_inputs_give_the_same_digest_and_the_same_bytes(build, tmp_path):
-    first, again = build(output="a.tar"), build(output="b.tar")
+    plain = ("--no-provenance",)
+    first, again = build(output="a.tar", options=plain), build(output="b.tar", options=plain)
     assert first["digest"] == again["digest"]
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
     layout = build(output="layout")
@@ -421,7 +422,7 @@ def test_a_bundle_goes_to_a_registry_and_comes_back(build, invoke, registry, tmp
     assert sent["reference"] == f"{target}:0.1.0@{built['digest']}"
     assert "0 bytes in 0 blobs sent" in invoke("bundle", "push", tmp_path / "toy.tar", target).stdout
     for output in ("back.tar", "back"):
-        done = invoke("bundle", "pull", f"{target}:0.1.0", "-o", tmp_path / output, "--json")
+        done = invoke("bundle", "pull", f"{target}:0.1.0", "-o", tmp_path / output, "--provenance", "--json")
         assert json.loads(done.stdout)["digest"] == built["digest"]
         assert json.loads(invoke("bundle", "verify", tmp_path / output, "--json").stdout)["digest"] == built["digest"]
     assert (tmp_path / "back.tar").read_bytes() == (tmp_path / "toy.tar").read_bytes()

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 import edgerun_bundles
 from edgerun.cli.group import Commands
 from edgerun.errors import InputError
-from edgerun_bundles.cli.track import check_env_command, provenance_of_file, track_commands
+from edgerun_bundles.cli.track import track_commands
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.provenance import capture, run_folder, run_log
@@ -739,7 +739,7 @@ def test_a_run_is_found_by_either_end_of_its_id(here):
 
 
 def invoke(*arguments, code=0):
-    group = Commands("bundle", commands=[track_commands(), check_env_command(provenance_of_file)])
+    group = Commands("bundle", commands=[track_commands()])
     result = CliRunner().invoke(group, arguments)
     assert result.exit_code == code, result.output
     return result.stdout
@@ -769,23 +769,6 @@ def test_show_tells_everything_of_a_run(here):
     assert re.search(r" gold +3 +1 +4 +100 % +75 % +85\.71 %\n", shown)
     assert "ValueError: no\\x1b[31m" in shown
     assert json.loads(invoke("track", "show", run.id, "--json"))["parameters"] == {"lr": 0.1}
-
-
-def test_check_env_names_every_difference_with_an_exit_code(here, monkeypatch):
-    track(metrics={"a": 1})
-    whole, _ = whole_provenance(only_run())
-    monkeypatch.setattr("edgerun_bundles.cli.track.describe_environment", lambda: whole.environment)
-    (here / "s.json").write_bytes(build_statement({"x": "0" * 64}, whole))
-    assert invoke("check-env", "s.json") == "no difference\n"
-    other = whole.environment._replace(variables={"OMP_NUM_THREADS": "7"}, packages=whole.environment.packages[1:])
-    (here / "s.json").write_bytes(build_statement({"x": "0" * 64}, whole._replace(environment=other)))
-    found = json.loads(invoke("check-env", "s.json", "--json", code=3))["differences"]
-    assert {row["area"] for row in found} >= {"variable", "package"}
-    assert "variable" not in invoke("check-env", "s.json", "--only", "package", code=3)
-    invoke("check-env", "s.json", "--only", "python", code=0)
-    invoke("check-env", "s.json", "--model", "none", code=1)
-    (here / "s.json").write_bytes(build_statement({"x": "0" * 64}, whole._replace(environment=None)))
-    invoke("check-env", "s.json", code=1)
 
 
 def test_an_interrupted_run_is_not_taken_for_a_running_one_of_the_same_number(here):

@@ -7,11 +7,17 @@ import click
 from edgerun.cli.output import examples
 from edgerun_bundles.cli.build import build, init
 from edgerun_bundles.cli.channels import export, import_, release, withdraw
-from edgerun_bundles.cli.inspect import diff, show, verify
+from edgerun_bundles.cli.check_env import check_env
+from edgerun_bundles.cli.diff import diff
 from edgerun_bundles.cli.keys import keys
+from edgerun_bundles.cli.log import log
+from edgerun_bundles.cli.promote import move_in_repository, promote_command
 from edgerun_bundles.cli.repository import repository
+from edgerun_bundles.cli.restore import restore_command
+from edgerun_bundles.cli.show import show
 from edgerun_bundles.cli.track import track_commands
 from edgerun_bundles.cli.transfer import pull, push
+from edgerun_bundles.cli.verify import verify
 
 
 @click.group(
@@ -30,7 +36,7 @@ def bundle() -> None:
 
 
 for _command in (
-    *(init, build, show, verify, diff, push, pull, release, withdraw, export, import_),
-    *(repository, keys, track_commands()),
+    *(init, build, show, verify, diff, log, restore_command, check_env, track_commands()),
+    *(push, pull, release, withdraw, promote_command(move_in_repository), export, import_, repository, keys),
 ):
     bundle.add_command(_command)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance import git, history, pack, repository, scratch, working_tree
+from edgerun_bundles.provenance.built_bundles import built_bundles
 from edgerun_bundles.provenance.nested import nested_of
 from edgerun_bundles.provenance.plan import plan
 from edgerun_bundles.provenance.secret_names import secret_matcher
@@ -40,7 +41,8 @@ def capture_code(
     A folder that its repository ignores as a whole counts as one without git.
 
     Every tracked or untracked file is taken as it is on disk: no filter, no line-ending conversion. Ignored files
-    are only named. A file whose name is in `SECRET_NAMES` is never carried, nor is any unpushed commit that holds one.
+    are only named, and so are untracked bundles that were built. A file whose name is in `SECRET_NAMES` is never
+    carried, nor is any unpushed commit that holds one.
 
     Args:
         folder: where the code is.
@@ -69,13 +71,15 @@ def _capture(found: Repository, limits: Limits, is_secret: Callable[[bytes], boo
             return _capture(repository.without_git(found.work_tree / found.subfolder), limits, is_secret)
         head = working_tree.tree_of(here, found.head) if found.head else {}
         disk = working_tree.Disk(os.fsencode(found.work_tree), found.object_format, found.settings)
+        built = built_bundles(disk, listing.untracked)
+        listing = listing._replace(untracked=[path for path in listing.untracked if path not in built])
         nested = nested_of(found, listing, disk, is_secret, limits, capture_inner)
         own_max_bytes = max(0, limits.code_max_bytes - nested.bundle_bytes)
         seen = survey(here, listing, head, disk, is_secret, limits)
         seen.found.update(nested.found)
         past = history.history_of(here, found)
         packed = _packed(here, past, head, seen, disk, is_secret, limits._replace(code_max_bytes=own_max_bytes))
-        left_out = {**listing.unreadable, **nested.left_out, **packed.left_out}
+        left_out = {**built, **listing.unreadable, **nested.left_out, **packed.left_out}
         empty_hash = hashlib.new(found.object_format, b"blob 0\0", usedforsecurity=False).hexdigest()
         apart = staged_apart(listing, seen, head, empty_hash)
         is_nested_dirty = any(each.snapshot.is_dirty for each in nested.snapshots)

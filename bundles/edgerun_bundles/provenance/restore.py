@@ -20,7 +20,7 @@ from edgerun_bundles.provenance.snapshot import RestoredCode
 from edgerun_bundles.provenance.working_tree import NESTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from edgerun_bundles.provenance.checkout import Checkout
     from edgerun_bundles.provenance.git import Git
@@ -34,6 +34,7 @@ def restore_code(
     dest: str | os.PathLike[str],
     *,
     remote: str | os.PathLike[str] | None = None,
+    clones: Sequence[str | os.PathLike[str]] = (),
     limits: Limits = LIMITS,
 ) -> RestoredCode:
     """Write the captured tree into a new folder. It holds the files alone, with no repository around them.
@@ -43,6 +44,7 @@ def restore_code(
         dest: the folder to make; it may exist if it is empty.
         remote: where to get the commits that the bundle stands on: an address, or the folder of a clone. By default
             the remotes that the snapshot names are asked in turn. Nothing is asked for where the bundle suffices.
+        clones: folders of clones on this machine, to be asked before any remote, with their submodules.
         limits: what may be written.
 
     Raises:
@@ -52,17 +54,23 @@ def restore_code(
     target = Path(dest).absolute()
     if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
         raise ProvenanceError(f"{target}: in use; code is restored into a new folder or an empty one")
-    sources = [remote_source(remote)] if remote is not None else [each.url for each in snapshot.remotes]
+    folders = [Path(clone).absolute() for clone in clones]
+    sources = [remote_source(remote)] if remote is not None else sources_of(snapshot, folders)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".edgerun-restore-", dir=target.parent) as name:
             staging = Path(name) / "code"
             staging.mkdir()
-            written = _restore(snapshot, staging, sources, limits)
+            written = _restore(snapshot, staging, sources, folders, limits)
             staging.replace(target)
     except OSError as error:
         raise ProvenanceError(f"{target}: the code cannot be restored: {error}") from error
     return RestoredCode(str(target), snapshot.tree, written.files, tuple(written.missing))
+
+
+def sources_of(snapshot: CodeSnapshot, clones: Sequence[Path]) -> list[str]:
+    """Return where to ask for what a snapshot stands on: clones that are there, then the remotes that it names."""
+    return [*(str(clone) for clone in clones if (clone / ".git").exists()), *(each.url for each in snapshot.remotes)]
 
 
 def remote_source(remote: str | os.PathLike[str]) -> str:
@@ -78,12 +86,14 @@ class _Written(NamedTuple):
     missing: list[str]
 
 
-def _restore(snapshot: CodeSnapshot, root: Path, sources: list[str], limits: Limits) -> _Written:
+def _restore(
+    snapshot: CodeSnapshot, root: Path, sources: list[str], clones: Sequence[Path], limits: Limits
+) -> _Written:
     if limits.nested_depth_max < 0:
         raise ProvenanceError("it lies deeper inside others than nested_depth_max")
     checked_hash(snapshot.tree, snapshot.object_format)
     with scratch.empty(snapshot.object_format) as here:
-        tree = _unpacked_tree(here, snapshot, sources)
+        tree = unpacked_tree(here, snapshot, sources)
         found = checkout.checked(here, tree, [each.path for each in snapshot.nested], limits)
         files = checkout.write(here, found, root)
     content_bytes = found.content_bytes
@@ -93,8 +103,9 @@ def _restore(snapshot: CodeSnapshot, root: Path, sources: list[str], limits: Lim
             restored_max_bytes=limits.restored_max_bytes - content_bytes,
             nested_depth_max=limits.nested_depth_max - 1,
         )
+        below = [clone / each.path for clone in clones]
         try:
-            inner = _restore(each.snapshot, root / each.path, [remote.url for remote in each.snapshot.remotes], left)
+            inner = _restore(each.snapshot, root / each.path, sources_of(each.snapshot, below), below, left)
         except ProvenanceError as error:
             shutil.rmtree(root / each.path)  # a part of it would look like all of it
             (root / each.path).mkdir()
@@ -105,8 +116,17 @@ def _restore(snapshot: CodeSnapshot, root: Path, sources: list[str], limits: Lim
     return _Written(files, content_bytes, missing)
 
 
-def _unpacked_tree(here: Git, snapshot: CodeSnapshot, sources: list[str]) -> str:
-    """Bring the tree and all below it into the scratch repository, and return its hash."""
+def unpacked_tree(here: Git, snapshot: CodeSnapshot, sources: list[str]) -> str:
+    """Bring a snapshot's tree and all below it into a scratch repository, and return its hash.
+
+    Args:
+        here: the scratch repository, of the snapshot's object format.
+        snapshot: from `capture_code`.
+        sources: addresses to ask in turn for what the snapshot stands on.
+
+    Raises:
+        ProvenanceError: no source has what is needed, or the snapshot is damaged.
+    """
     if snapshot.bundle is None:
         if len(snapshot.prerequisites) != 1:
             raise ProvenanceError("the code's snapshot has no bundle, and does not name one commit instead")

@@ -19,11 +19,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from edgerun.errors import InputError
+from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
 from edgerun_bundles.provenance import run_folder
-from edgerun_bundles.provenance.capture import CaptureCode, attempt, code_folder, data_sources, take_snapshot
+from edgerun_bundles.provenance.author import describe_author
+from edgerun_bundles.provenance.capture import (
+    CaptureCode,
+    attempt,
+    code_folder,
+    data_sources,
+    is_too_wide,
+    repository_root,
+    take_snapshot,
+)
 from edgerun_bundles.provenance.documents import to_document
 from edgerun_bundles.provenance.metrics import confusion_matrices_of, metric_values, per_class_numbers
+from edgerun_bundles.provenance.model_files import describe_model, models_written, without_inner
 from edgerun_bundles.provenance.redaction import arguments
 from edgerun_bundles.provenance.run_log import RunLog
 from edgerun_bundles.provenance.statement import Provenance
@@ -33,6 +44,8 @@ from edgerun_bundles.provenance.values import cut, number_of, parameters_of, rea
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
+
+    from edgerun_bundles.provenance.model_files import ModelFile
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,6 +97,8 @@ class Run:
         self._capture_code = capture_code
         self._limits = limits
         self._log = RunLog(limits)
+        self._roots: tuple[Path, ...] = ()
+        self._models: set[str] = set()
         self._process = -1
         self._is_over = False
         self._token: contextvars.Token[Run | None] | None = None
@@ -136,6 +151,17 @@ class Run:
         found = per_class_numbers(numbers, self._limits)
         if found:
             attempt(self.problems, "numbers are not kept", lambda: self._log.write({"per_class": to_document(found)}))
+
+    def log_model(self, path: str | os.PathLike[str]) -> None:
+        """Keep which file is a model that this run wrote, by its digest now: a bundle with it will tell of this run.
+
+        Models that lie in the code's folder, or where the program runs, are found without it when the run ends.
+        """
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(f"log_model takes the path of a file, got {path!r:.60}")
+        attempt(
+            self.problems, f"the model {path} is not kept", lambda: self._keep_model(describe_model(path, Path.cwd()))
+        )
 
     def finish(self, *, exit_status: int = 0, error: str | None = None) -> None:
         """End the run; what is logged afterwards is kept too, and an end happens once. A ``with`` block does it."""
@@ -197,11 +223,13 @@ class Run:
     def _start(self, where: Path | None) -> None:
         started = self._now()
         runs = (self._runs_folder or run_folder.default_folder()).absolute()
-        snapshot = take_snapshot(self._capture_code, where or code_folder(), self.notebooks, self.data)
+        where = where or code_folder()
+        snapshot = take_snapshot(self._capture_code, where, self.notebooks, self.data)
         self.problems += snapshot.problems
         record = RunRecord(
             id=self.id,
             name=self.name,
+            author=describe_author(where),
             started=started,
             argv=arguments(sys.orig_argv, self._limits.text_max_bytes),
             problems=tuple(self.problems),
@@ -227,6 +255,7 @@ class Run:
         self.earlier = earlier or ()
         self.folder = run_folder.create_run(runs, self.id, documents, snapshot.blobs)
         self._log.open(self.folder / run_folder.LOG)
+        self._roots = (repository_root(where) or where, Path.cwd())
 
     def _earlier(self, runs: Path) -> tuple[str, ...]:
         """Find the runs of the same parameters; their names tell."""
@@ -246,6 +275,7 @@ class Run:
     def _finish(self, exit_status: int, error: str | None) -> None:
         if self.folder is None:
             return
+        attempt(self.problems, "models that it wrote are not kept", self._find_models)
         attempt(self.problems, "metrics are not kept", self._log.flush)
         document = {
             "ended": self._now(),
@@ -258,6 +288,21 @@ class Run:
             self.folder / run_folder.END,
             json.dumps(document if error is None else {**document, "error": error}).encode(),
         )
+
+    def _find_models(self) -> None:
+        """Keep the models that were written since the run's own files were: the same clock tells both times."""
+        assert self.folder is not None
+        since_ns = (self.folder / run_folder.RUN).stat().st_mtime_ns
+        for root in without_inner([root for root in self._roots if not is_too_wide(root)]):
+            for model in models_written(root, since_ns, self._limits):
+                if model.sha256 not in self._models:
+                    self._keep_model(model)
+
+    def _keep_model(self, model: ModelFile) -> None:
+        if len(self._models) >= self._limits.models_max:
+            raise ProvenanceError(f"there are more than {self._limits.models_max} of them (models_max)")
+        self._models.add(model.sha256)
+        self._log.write({"models": {model.sha256: to_document(model)}})
 
     @staticmethod
     def _now() -> str:

@@ -51,7 +51,12 @@ def default_folder(start: Path | None = None) -> Path:
     """Return ``.edgerun/runs`` at the root of the repository that a folder is in, else in the folder itself."""
     here = (start or Path.cwd()).absolute()
     root = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
-    return root / _PLACE
+    return place_in(root)
+
+
+def place_in(folder: Path) -> Path:
+    """Return where runs are kept in a folder."""
+    return folder / _PLACE
 
 
 def run_id(parameters: Mapping[str, Any], now: datetime) -> str:

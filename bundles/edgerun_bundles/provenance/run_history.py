@@ -12,6 +12,7 @@ from edgerun_bundles.provenance.canonical import digest
 from edgerun_bundles.provenance.documents import from_document
 from edgerun_bundles.provenance.environment import Environment
 from edgerun_bundles.provenance.metrics import Metrics
+from edgerun_bundles.provenance.model_files import ModelFile
 from edgerun_bundles.provenance.run_folder import Process
 from edgerun_bundles.provenance.run_log import replay
 from edgerun_bundles.provenance.statement import Provenance, Run
@@ -95,7 +96,7 @@ def read_run(path: Path, *, limits: Limits = LIMITS) -> TrackedRun:
     process = from_document(Process, document.get("process"), f"{path}: process")
     if provenance.run is None:
         raise ProvenanceError(f"{path}: run is missing")
-    metrics, status, problems = _metrics(path, limits)
+    metrics, models, status, problems = _logged(path, limits)
     end = _end(path, limits)
     run = provenance.run
     if end is not None:
@@ -106,7 +107,7 @@ def read_run(path: Path, *, limits: Limits = LIMITS) -> TrackedRun:
         problems = (*run.problems, *problems)
         running = "running" if run_folder.is_alive(process) else "interrupted"
         run = run._replace(status=running if status == "running" else run.status)
-    run = run._replace(problems=problems)
+    run = run._replace(problems=problems, models=models)
     return TrackedRun(path.name, path, provenance._replace(run=run, metrics=metrics))
 
 
@@ -157,15 +158,17 @@ def _document(path: Path, limits: Limits) -> Any:
         raise ProvenanceError(f"{path} cannot be read: {error}") from error
 
 
-def _metrics(path: Path, limits: Limits) -> tuple[Metrics, str | None, tuple[str, ...]]:
+def _logged(path: Path, limits: Limits) -> tuple[Metrics, tuple[ModelFile, ...], str | None, tuple[str, ...]]:
     try:
-        document, status, damaged = replay(run_folder.read_log(path / run_folder.LOG, limits.log_max_bytes))
-        metrics = from_document(Metrics, document, f"{path}: metrics")
+        logged = replay(run_folder.read_log(path / run_folder.LOG, limits.log_max_bytes))
+        metrics = from_document(Metrics, logged.metrics, f"{path}: metrics")
+        models = tuple(from_document(ModelFile, model, f"{path}: models") for model in logged.models)
     except FileNotFoundError:
-        return Metrics(), None, ()
+        return Metrics(), (), None, ()
     except (OSError, ProvenanceError) as error:
-        return Metrics(), None, (f"the metrics cannot be read: {error}",)
-    return metrics, status, (f"{damaged} lines of the log are damaged",) if damaged else ()
+        return Metrics(), (), None, (f"the metrics cannot be read: {error}",)
+    problems = (f"{logged.damaged} lines of the log are damaged",) if logged.damaged else ()
+    return metrics, models, logged.status, problems
 
 
 def _end(path: Path, limits: Limits) -> _End | None:

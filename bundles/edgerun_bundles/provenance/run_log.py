@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun_bundles.provenance.values import json_number
 
@@ -128,15 +128,25 @@ class RunLog:
             raise error
 
 
-def replay(entries: Iterable[dict[str, Any] | None]) -> tuple[dict[str, Any], str | None, int]:
-    """Return what a log says: a document of metrics, the state it tells, and how many of its lines are damaged.
+class Logged(NamedTuple):
+    """What a log says; its documents are not checked here, but read like any other that came from a disk."""
 
-    The document is not checked here; `Metrics` is read from it like any other that came from a disk.
-    """
+    metrics: dict[str, Any]
+    """A document of `Metrics`."""
+    models: list[Any]
+    """Documents of `ModelFile`."""
+    status: str | None
+    damaged: int
+    """How many of its lines are damaged."""
+
+
+def replay(entries: Iterable[dict[str, Any] | None]) -> Logged:
+    """Return what a log says."""
     values: dict[str, Any] = {}
     series: dict[str, dict[str, list[Any]]] = {}
     per_class: dict[str, Any] = {}
     matrices: dict[str, Any] = {}
+    models: dict[str, Any] = {}
     status, damaged = None, 0
     for entry in entries:
         try:
@@ -151,9 +161,10 @@ def replay(entries: Iterable[dict[str, Any] | None]) -> tuple[dict[str, Any], st
             values.update(entry.get("last", {}))
             per_class.update(entry.get("per_class", {}))
             matrices.update(entry.get("confusion_matrices", {}))
+            models.update(entry.get("models", {}))
             status = str(entry["status"]) if "status" in entry else status
         except (AttributeError, TypeError, ValueError):
             damaged += 1
     courses = {name: course for name, course in series.items() if len(course["step"]) > 1 or course["step"] != [0]}
     document = {"values": values, "series": courses, "per_class": per_class, "confusion_matrices": matrices}
-    return document, status, damaged
+    return Logged(document, [*models.values()], status, damaged)

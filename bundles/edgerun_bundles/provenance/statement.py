@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun_bundles.errors import ProvenanceError
 from edgerun_bundles.limits import LIMITS, Limits
+from edgerun_bundles.provenance.author import Author  # noqa: TC001 - records are read by their types
 from edgerun_bundles.provenance.canonical import canonical, digest, parsed
-from edgerun_bundles.provenance.data import Data  # noqa: TC001 - records are read by their types
+from edgerun_bundles.provenance.data import Data  # noqa: TC001 - as above
 from edgerun_bundles.provenance.documents import Record, from_document, to_document
 from edgerun_bundles.provenance.environment import Environment  # noqa: TC001 - as above
 from edgerun_bundles.provenance.metrics import Metrics
+from edgerun_bundles.provenance.model_files import ModelFile  # noqa: TC001 - as above
 from edgerun_bundles.provenance.notebooks import Notebook  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://edgerun.dev/provenance/v1"
+_OUR_TYPES = "https://edgerun.dev/provenance/"
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -52,6 +55,7 @@ class Run(NamedTuple):
     status: str = "recorded"
     """``recorded``, ``running``, ``finished``, ``failed`` or ``interrupted``."""
     name: str | None = None
+    author: Author | None = None
     ended: str | None = None
     argv: tuple[str, ...] = ()
     exit_status: int | None = None
@@ -59,6 +63,8 @@ class Run(NamedTuple):
     """The traceback of what ended it."""
     problems: tuple[str, ...] = ()
     """What tracking could not keep, and why."""
+    models: tuple[ModelFile, ...] = ()
+    """What it wrote."""
     tags: dict[str, str] = {}  # noqa: RUF012 - never written to
 
 
@@ -140,6 +146,16 @@ def parse_statement(content: bytes, *, limits: Limits = LIMITS) -> Statement:
     if not statement.subject:
         raise ProvenanceError("statement.subject is empty")
     return statement
+
+
+def is_of_another_kind(content: bytes) -> bool:
+    """Whether a statement is one of other people's, with a predicate that is none of ours in any version."""
+    try:
+        document = parsed(content)
+    except ValueError:
+        return False
+    kind = document.get("predicateType") if isinstance(document, dict) else None
+    return isinstance(kind, str) and not kind.startswith(_OUR_TYPES)
 
 
 def statement_digest(content: bytes) -> str:

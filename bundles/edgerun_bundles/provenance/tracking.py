@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from edgerun.errors import InputError
 from edgerun_bundles.provenance.metrics import confusion_matrices_of, metric_values, per_class_numbers
+from edgerun_bundles.provenance.model_files import model_paths
 from edgerun_bundles.provenance.run import Run
 from edgerun_bundles.provenance.tracked_function import tracked
 
@@ -42,6 +43,7 @@ def track(
     | Mapping[str, str | Path | DataSource]
     | None = None,
     notebooks: Sequence[str | Path] = (),
+    models: str | Path | Sequence[str | Path] = (),
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     folder: str | Path | None = None,
@@ -57,6 +59,7 @@ def track(
     per_class: Mapping[str, Mapping[str, Any]] | None = None,
     data: Any = None,
     notebooks: Sequence[str | Path] = (),
+    models: str | Path | Sequence[str | Path] = (),
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
     folder: str | Path | None = None,
@@ -83,6 +86,8 @@ def track(
         per_class: metric to class to number.
         data: paths of files and folders, hashed as a whole before the run starts; by name where it is a mapping.
         notebooks: paths of notebooks; the one that runs is kept by itself where its front end tells which it is.
+        models: models that were written already, for a call that keeps all at once. What a block or a function writes
+            is found at its end, or named by `Run.log_model`. A bundle with such a model tells of this run.
         name: what to call the run.
         tags: the user's own notes.
         folder: where runs are kept; else ``.edgerun/runs`` at the repository's root, or where the program runs.
@@ -104,8 +109,11 @@ def track(
         folder=folder,
         capture_code=capture_code,
     )
+    written = model_paths(models)
     results = (metric_values(metrics), confusion_matrices_of(confusion_matrix), per_class_numbers(per_class))
     run.start()
+    for path in written:
+        run.log_model(path)
     if any(results):
         run.log(metrics)
         run.log_confusion_matrix(confusion_matrix)

@@ -106,9 +106,20 @@ def listing(scratch: Git, *, has_git: bool) -> Listing:
         tracked=tracked,
         untracked=[path for path in others if path and not path.endswith(b"/")],
         nested=sorted(submodules | {path[:-1] for path in others if path.endswith(b"/")}),
-        ignored=[path for path in ignored if path and NAME_PREFIX.encode() not in path],
+        ignored=_without_covered([path for path in ignored if path and NAME_PREFIX.encode() not in path]),
         unreadable=unreadable(messages),
     )
+
+
+def _without_covered(paths: list[bytes]) -> list[bytes]:
+    """Leave out what lies in a folder that is ignored as a whole: git lists both where the folder ignores itself."""
+    found: list[bytes] = []
+    folder = b"/"
+    for path in sorted(paths):
+        if not path.startswith(folder):
+            found.append(path)
+            folder = path if path.endswith(b"/") else folder
+    return found
 
 
 def unreadable(messages: str) -> dict[bytes, str]:
