@@ -6,7 +6,9 @@ import asyncio
 import faulthandler
 import gc
 import multiprocessing
+import os
 import shutil
+import signal
 import tempfile
 import threading
 import traceback
@@ -37,7 +39,7 @@ def in_child(work):
     stacks = tempfile.TemporaryFile()  # noqa: SIM115 - the child writes into it
 
     def run():
-        faulthandler.dump_traceback_later(0.9 * TIMEOUT_S, file=stacks)
+        faulthandler.register(signal.SIGUSR1, file=stacks)
         try:
             there.send((work(), None))
         except BaseException:  # noqa: BLE001 - whatever it is, the parent shall see it
@@ -46,7 +48,7 @@ def in_child(work):
     child = fork.Process(target=run)
     child.start()
     try:
-        assert here.poll(TIMEOUT_S), f"the child hangs:\n{_told(stacks)}"
+        assert here.poll(TIMEOUT_S), f"the child hangs:\n{_stacks_of(child, stacks)}"
         found, failure = here.recv()
         assert failure is None, failure
         child.join(TIMEOUT_S)
@@ -58,7 +60,9 @@ def in_child(work):
         stacks.close()
 
 
-def _told(stacks):
+def _stacks_of(child, stacks):
+    os.kill(child.pid, signal.SIGUSR1)
+    child.join(1)
     stacks.seek(0)
     return stacks.read().decode()
 
