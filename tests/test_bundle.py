@@ -525,13 +525,13 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize("folder", ["", "a\0b", "\udc80", "x" * 5000])
 def test_an_impossible_folder_is_refused(folder):
-    with pytest.raises(BundleError, match="cannot be (read|followed): "):
+    with pytest.raises(BundleError, match=r"cannot be (read|followed): "):
         bundle.read(folder)
 
 
 def test_a_file_is_no_bundle(onnx):
     with pytest.raises(
-        BundleError, match="is not the manifest that its name promises; a bundle is a folder, or a blob"
+        BundleError, match="is not the manifest that its name promises"
     ):
         bundle.read(onnx(DOUBLE))
 
