@@ -13,7 +13,7 @@ from edgerun_sync.collector.audit import Audit
 from edgerun_sync.collector.credentials import Credential, Credentials, Role
 from edgerun_sync.collector.devices import Devices
 from edgerun_sync.collector.documents import CheckedIn, CheckIn, Document, Enrol, Enrolled, IssueToken, Token, parse
-from edgerun_sync.collector.keys import Landed
+from edgerun_sync.collector.keys import Landed, lane_of
 from edgerun_sync.collector.landing import Landing, land
 from edgerun_sync.collector.segments import check
 from edgerun_sync.errors import RefusedError, SegmentError, WireError
@@ -121,7 +121,8 @@ class Service:
             CollectorError: the store fails.
         """
         _need_device(credential, device)
-        flags = self.devices.check_in(device, _parsed(CheckIn, body))
+        said = _parsed(CheckIn, body)
+        flags = self.devices.check_in(device, said, lane=lane_of(device, self._lanes))
         return CheckedIn(time=now_text(), flags=[*flags])
 
     def put_segment(self, credential: Credential, device: str, segment: str, body: bytes, digest: str) -> Stored:
