@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -99,10 +100,8 @@ def test_a_committer_that_dies_anywhere_leaves_each_check_in_one_row(data, monke
     with monkeypatch.context() as patched:
         for name in ("put_new", "replace", "delete"):
             patched.setattr(data.objects, name, dying(getattr(data.objects, name)))
-        try:
+        with suppress(StorageError):
             commit_all(data)
-        except StorageError as error:
-            assert str(error) == "killed"
     commit_all(data)
     assert [row["row"] for row in rows(data)] == [0, 1, 2]
     assert data.tables.rows("events").num_rows == 5

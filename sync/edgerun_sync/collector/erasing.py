@@ -1,7 +1,8 @@
 """Erasure: the rows of a device, or of a unit and its calls, out of the tables and out of what these are rebuilt from.
 
 First everything that was landed is committed, so that there is one place fewer to look at. Archives are rewritten
-before the tables: as long as a table has a row, a further attempt finds its archive. What a device sends afterwards is
+before the tables: as long as a table has a row, a further attempt finds its archive. Events go last: they say which calls
+were a unit's. What a device sends afterwards is
 not erased; a device that is erased is revoked.
 """
 
@@ -170,7 +171,7 @@ def _finish(
     tell: Callable[[str], object],
 ) -> Erased:
     rows, files = dict[str, int](), 0
-    for name in SCHEMAS:
+    for name in reversed(SCHEMAS):  # the events last: which rows of other tables go is found by them
         tell(f"rewriting the table {name}")
         rows[name] = data.tables.erase(name, gone)
         files += data.tables.clear(name) if at_once else 0
