@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,6 +89,9 @@ def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | Non
         if not no_commit:
             beside.enter_context(Upkeep(opened.tables.another(), done=metrics.kept_up))
             beside.enter_context(Crew(opened, claims=Claims(opened.objects), report=metrics.committed))
+        # When it has ended, uvicorn sends the signal that stopped it once more: what is beside it ends after that.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         server.run()
 
 

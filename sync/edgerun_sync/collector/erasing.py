@@ -1,9 +1,8 @@
 """Erasure: the rows of a device, or of a unit and its calls, out of the tables and out of what these are rebuilt from.
 
 First everything that was landed is committed, so that there is one place fewer to look at. Archives are rewritten
-before the tables: as long as a table has a row, a further attempt finds its archive. Events go last: they say which calls
-were a unit's. What a device sends afterwards is
-not erased; a device that is erased is revoked.
+before the tables: as long as a table has a row, a further attempt finds its archive. Events go last: they say which
+calls were a unit's. What a device sends afterwards is not erased; a device that is erased is revoked.
 """
 
 from __future__ import annotations
