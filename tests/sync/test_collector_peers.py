@@ -23,6 +23,7 @@ from edgerun_sync.collector.files import Files
 from edgerun_sync.collector.http.metrics import Metrics
 from edgerun_sync.errors import UnreachableError
 from edgerun_sync.names import SEGMENT_TYPE
+from support.collection import commit_all
 from support.docker_registry import free_port, wait_until_it_listens
 from support.fleet import made
 from support.nginx import nginx_serving
@@ -44,9 +45,9 @@ def prometheus_scraping(url, folder):
     program = shutil.which("prometheus")
     assert program, "prometheus is missing: apt-get install prometheus"
     port = free_port()
-    target = url.removeprefix("http://")
+    targets = f"static_configs: [{{targets: ['{url.removeprefix('http://')}']}}]"
     (folder / "prometheus.yml").write_text(
-        f"scrape_configs:\n- job_name: edgerun\n  scrape_interval: 200ms\n  static_configs:\n  - targets: ['{target}']\n"
+        f"scrape_configs:\n- job_name: edgerun\n  scrape_interval: 200ms\n  {targets}\n"
     )
     command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus"]
     with (folder / "prometheus.log").open("w") as log:
@@ -92,7 +93,8 @@ def test_a_device_syncs_through_nginx_with_tls_and_prometheus_sees_it(tmp_path, 
             for expression in expressions():
                 queried(prometheus, expression.replace("$__rate_interval", "1m"))
         assert served.stop() == 0
-    tables = open_data(str(tmp_path / "data")).tables
+    commit_all(data := open_data(str(tmp_path / "data")))  # check-ins wait for each other for some seconds
+    tables = data.tables
     assert tables.rows("labels").num_rows == LABELS
     assert tables.rows("devices")["device"].to_pylist() == ["pump-7"]
 
@@ -108,7 +110,8 @@ def test_a_device_syncs_into_a_bucket(tmp_path, monkeypatch):
             assert served.stop() == 0
         for name, value in bucket.environment().items():
             monkeypatch.setenv(name, value)
-        tables = open_data(url).tables
+        commit_all(data := open_data(url))
+        tables = data.tables
         assert tables.rows("labels").num_rows == LABELS
         assert tables.rows("devices")["device"].to_pylist() == ["pump-7"]
 
@@ -120,7 +123,8 @@ def test_a_request_that_is_under_way_is_answered_before_it_stops(tmp_path, numbe
         host, port = served.url.removeprefix("http://").split(":")
         head = [f"PUT /v1/devices/pump-7/segments/{SEGMENT.landed.segment} HTTP/1.1", "Host: x",
                 f"Authorization: Bearer {token}", f"Content-Type: {SEGMENT_TYPE}", "If-None-Match: *",
-                f"Content-Digest: {digest_of(SEGMENT.body)}", f"Content-Length: {len(SEGMENT.body)}", "", ""]  # fmt: skip
+                f"Content-Digest: {digest_of(SEGMENT.body)}",
+                f"Content-Length: {len(SEGMENT.body)}", "", ""]  # fmt: skip
         with socket.create_connection((host, int(port)), timeout=30) as connection:
             connection.sendall("\r\n".join(head).encode() + SEGMENT.body[:10])
             until(lambda: "answered" in served.log() or requests.get(f"{served.url}/readyz", timeout=10).ok)

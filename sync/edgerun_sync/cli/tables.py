@@ -90,7 +90,7 @@ def erase(
     """
     if sum(given is not None for given in (unit, unit_hash, device)) != 1:
         raise click.UsageError("give one of --unit, --unit-hash and --device")
-    from edgerun._core.recorder import unit_of  # noqa: PLC0415 - the core is not needed for the help
+    from edgerun.feedback import outcome_row  # noqa: PLC0415 - the core is not needed for the help
     from edgerun_sync.collector.erasing import erase_device, erase_unit  # noqa: PLC0415 - the tables' library is slow
     from edgerun_sync.names import check_device  # noqa: PLC0415 - likewise
 
@@ -102,7 +102,7 @@ def erase(
     if device is not None:
         done = erase_device(opened, device, who="console", at_once=at_once, tell=_progress)
     else:
-        number = unit_hash if unit is None else unit_of(unit.encode())
+        number = unit_hash if unit is None else outcome_row("any", 0, None, unit)[1]["unit"]  # as a device has it
         assert number is not None
         done = erase_unit(opened, number, who="console", at_once=at_once, tell=_progress)
     _end_progress()
