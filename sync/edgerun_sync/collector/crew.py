@@ -54,6 +54,8 @@ def run(
                 break
             if found is not None:
                 failures, wait_s = 0, 0.0
+                counted = {"segments": found.segments, "rows": found.rows, "damaged": found.damaged}
+                _LOG.info("committed", extra={"lane": found.lane, "batch": found.number, **counted})
                 report(found)
         stop.wait(wait_s)
 

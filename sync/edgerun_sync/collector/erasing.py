@@ -8,6 +8,7 @@ calls were a unit's. What a device sends afterwards is not erased; a device that
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun_sync.collector import keys
@@ -180,5 +181,6 @@ def _finish(
         "archives": [list(entry) for entry in archives],
         "at_once": at_once,
     }
+    os.sync()  # what was removed from a local disk stays so when the power fails
     entry = Audit(data.objects).append(who, "erase", subject, details)
     return Erased(rows, segments, tuple(archives), files, entry)
