@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ import pytest
 
 from edgerun_sync.collector import keys
 from edgerun_sync.collector.check_ins import check_in_name, parse_check_in
+from edgerun_sync.collector.committing import Committer
 from edgerun_sync.collector.data import open_data
 from edgerun_sync.collector.delta import DeltaTables
 from edgerun_sync.collector.devices import Devices
@@ -107,6 +110,29 @@ def test_a_committer_that_dies_anywhere_leaves_each_check_in_one_row(data, monke
     assert data.tables.rows("events").num_rows == 5
 
 
+def test_many_committers_of_a_lane_make_each_check_in_one_row(data):
+    lane = keys.lane_of(NAME, data.lanes)
+    land_all(data, *made(NAME, 4))
+    started = threading.Barrier(4)
+
+    def commit(_):
+        limits = LIMITS._replace(check_ins_wait_s=0.0, batch_check_ins_max=3, batch_segments_max=1)
+        committer = Committer(data.objects, data.tables.another(), lane, limits=limits)
+        started.wait()
+        for _ in range(20):
+            committer.step()
+
+    with ThreadPoolExecutor(4) as threads:
+        waiting = [threads.submit(commit, n) for n in range(4)]
+        for count in range(12):
+            check_in(data, count)
+        for future in waiting:
+            future.result()
+    commit_all(data)
+    assert [row["row"] for row in rows(data)] == [*range(12)]
+    assert data.tables.rows("events").num_rows == 20
+
+
 def test_rebuilt_tables_have_the_same_check_ins(data, tmp_path):
     for count in range(3):
         check_in(data, count)
@@ -120,8 +146,6 @@ def test_rebuilt_tables_have_the_same_check_ins(data, tmp_path):
 
 def test_check_ins_wait_for_each_other(data):
     """`check_ins_wait_s`: between two looks of one committer."""
-    from edgerun_sync.collector.committing import Committer  # noqa: PLC0415
-
     now_us = 10**15
     committer = Committer(data.objects, data.tables, keys.lane_of(NAME, data.lanes), now_us=lambda: now_us)
     check_in(data, 1)
