@@ -29,6 +29,12 @@ class Limits(NamedTuple):
     batch_plain_max_bytes: int = 2**26
     """Bytes of frames, decompressed, after which a batch takes no further segment."""
 
+    batch_check_ins_max: int = 2**14
+    """Check-ins that are committed together."""
+
+    check_ins_wait_s: float = 10.0
+    """Seconds that check-ins wait for each other: a table of many small commits is a slow one."""
+
     lanes_max: int = 1024
     """Lanes of one collection of tables."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerun.cli.output import columns, examples, json_line
+from edgerun_sync.cli.tables import compact, erase, rebuild
 
 if TYPE_CHECKING:
     from edgerun_sync.collector.data import Data
@@ -63,31 +66,33 @@ def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | Non
     """
     if (cert is None) != (key is None):
         raise click.UsageError("--cert and --key go together")
-    from edgerun_sync.collector.data import open_data  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.claims import Claims  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.crew import Crew  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.data import open_data  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.app import Application  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.logs import log_to_stderr  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.metrics import Metrics  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.server import Server  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.service import Service  # noqa: PLC0415 - likewise
-    from edgerun_sync.collector.worker import Workers  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.upkeep import Upkeep  # noqa: PLC0415 - likewise
 
     log_to_stderr()
     opened = open_data(data)
     service, metrics = Service(opened.objects, opened.lanes), Metrics()
     token = service.first_token()
     server = Server(Application(service, metrics).asgi(), *listen, cert, key)
-    workers = None if no_commit else Workers(opened, lambda done: metrics.committed(done.lane, sum(done.rows.values())))
     scheme, (host, port) = "https" if cert else "http", server.address
     if token is not None:
         click.echo(f"admin token, told this once: {token}")
     click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
-    if workers is not None:
-        workers.start()
-    try:
+    with ExitStack() as beside:
+        if not no_commit:
+            beside.enter_context(Upkeep(opened.tables.another(), done=metrics.kept_up))
+            beside.enter_context(Crew(opened, claims=Claims(opened.objects), report=metrics.committed))
+        # When it has ended, uvicorn sends the signal that stopped it once more: what is beside it ends after that.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         server.run()
-    finally:
-        if workers is not None:
-            workers.stop()
 
 
 @collector.command(
@@ -161,6 +166,10 @@ def audit_show(data: str, as_json: bool) -> None:
             said = [entry["time"], f"{entry['who']:<16}", f"{entry['action']:<16}", entry["subject"]]
             said += [f"{name}={value}" for name, value in entry["details"].items()]
             click.echo("  ".join([f"{entry['n']:>6}", *said]))
+
+
+for command in (rebuild, compact, erase):
+    collector.add_command(command)
 
 
 def _open(data: str) -> Data:

@@ -53,6 +53,19 @@ def open_data(url: str, *, lanes: int = DEFAULT_LANES) -> Data:
     return Data(objects, tables, found)
 
 
+def discard_tables(url: str) -> None:
+    """Remove the tables at a place, to be made again from what was landed; nothing that was landed goes.
+
+    Raises:
+        StorageError: the place cannot be read or written.
+        CollectorError: nothing was ever landed there.
+    """
+    objects, tables = _placed(url)
+    if objects.get(CONFIG) is None:
+        raise CollectorError(f"{url} has no {CONFIG}: it holds no data of a collector")
+    tables.discard()
+
+
 def _placed(url: str) -> tuple[Objects, DeltaTables]:
     if url.startswith("s3://"):
         from edgerun_sync.collector.buckets import Bucket, table_options  # noqa: PLC0415 - a folder needs no S3 client

@@ -71,8 +71,23 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("inputs", pa.string()),
         ]
     ),
+    "devices": pa.schema(
+        [
+            *_WHERE,
+            ("machine", pa.string()),
+            ("synchronised", pa.bool_()),
+            *((name, pa.string()) for name in ("edgerun", "onnxruntime", "arch")),
+            *((name, pa.string()) for name in ("bundle", "version", "digest", "state")),
+            ("backlog_segments", pa.int64()),
+            ("backlog_bytes", pa.int64()),
+            ("backlog_oldest", MOMENT),
+            ("lost", pa.map_(pa.string(), pa.int64())),
+            ("errors", pa.list_(pa.string())),
+            ("flags", pa.list_(pa.string())),
+        ]
+    ),
 }
-"""The tables that hold rows of segments, by name."""
+"""The tables, by name."""
 
 
 CODED = pa.dictionary(pa.int32(), pa.string())

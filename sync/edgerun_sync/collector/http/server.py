@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
-STOP_S = 20
+STOP_S = 8
+"""How long requests that are under way may take when the server is told to stop."""
 
 
 class _ImpatientProtocol(H11Protocol):
