@@ -1,4 +1,4 @@
-"""``edgerun collector rebuild``, ``compact`` and ``erase``, and the upkeep that a collector does by itself."""
+"""``edgerun collector rebuild``, ``compact`` and ``erase``, and the compaction that a collector does by itself."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from deltalake import DeltaTable
 
 from edgerun.cli import main
-from edgerun_sync.collector import upkeep
+from edgerun_sync.collector import compaction
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
 from edgerun_sync.collector.audit import Audit
+from edgerun_sync.collector.compaction import Compaction, compact_all
 from edgerun_sync.collector.data import open_data
-from edgerun_sync.collector.upkeep import Upkeep, keep_up
 from edgerun_sync.errors import StorageError
 from support.collection import ONE_SEGMENT, commit_all, content, land_all
 from support.fleet import made
@@ -124,30 +124,30 @@ def test_a_name_that_no_device_has_is_refused_before_anything_is_done(data, run,
     assert "device's name" in run("erase", "--device", name, "--yes", code=1)
 
 
-# Upkeep.
+# Compaction.
 
 
-def test_upkeep_goes_round_until_it_is_stopped_and_goes_on_after_a_failure(data, monkeypatch):
+def test_compaction_goes_round_until_it_is_stopped_and_goes_on_after_a_failure(data, monkeypatch):
     rounds, seen = [], threading.Event()
 
     def fail_first(tables):
         rounds.append(tables)
         if len(rounds) == 1:
             raise StorageError("no network")
-        return keep_up(tables)
+        return compact_all(tables)
 
-    monkeypatch.setattr(upkeep, "keep_up", fail_first)
+    monkeypatch.setattr(compaction, "compact_all", fail_first)
     before = all_content(data)
-    with Upkeep(data.tables.another(), every_s=0.01, done=lambda _: seen.set()):
+    with Compaction(data.tables.another(), every_s=0.01, done=lambda _: seen.set()):
         assert seen.wait(30)
     assert files(data, "events") == 1
     assert all_content(data) == before
 
 
-def test_a_reader_that_is_under_way_reads_on_through_upkeep(data):
+def test_a_reader_that_is_under_way_reads_on_through_compaction(data):
     reader = DeltaTable(data.tables.url("events"))
     before = reader.to_pyarrow_table().num_rows
-    keep_up(data.tables.another())
+    compact_all(data.tables.another())
     assert reader.to_pyarrow_table().num_rows == before
 
 

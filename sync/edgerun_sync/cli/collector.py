@@ -67,6 +67,7 @@ def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | Non
     if (cert is None) != (key is None):
         raise click.UsageError("--cert and --key go together")
     from edgerun_sync.collector.claims import Claims  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.compaction import Compaction  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.crew import Crew  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.data import open_data  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.app import Application  # noqa: PLC0415 - likewise
@@ -74,7 +75,6 @@ def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | Non
     from edgerun_sync.collector.http.metrics import Metrics  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.server import Server  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.service import Service  # noqa: PLC0415 - likewise
-    from edgerun_sync.collector.upkeep import Upkeep  # noqa: PLC0415 - likewise
 
     log_to_stderr()
     opened = open_data(data)
@@ -87,7 +87,7 @@ def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | Non
     click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
     with ExitStack() as beside:
         if not no_commit:
-            beside.enter_context(Upkeep(opened.tables.another(), done=metrics.kept_up))
+            beside.enter_context(Compaction(opened.tables.another(), done=metrics.compacted))
             beside.enter_context(Crew(opened, claims=Claims(opened.objects), report=metrics.committed))
         # When it has ended, uvicorn sends the signal that stopped it once more: what is beside it ends after that.
         for number in (signal.SIGTERM, signal.SIGINT):

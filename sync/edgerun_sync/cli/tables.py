@@ -59,9 +59,9 @@ def compact(data: str, as_json: bool) -> None:
 
     A collector that commits does so by itself every hour. Readers and collectors are not disturbed.
     """
-    from edgerun_sync.collector.upkeep import keep_up  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.compaction import compact_all  # noqa: PLC0415 - the tables' library is slow to load
 
-    found = keep_up(_open(data).tables, _progress)
+    found = compact_all(_open(data).tables, _progress)
     _end_progress()
     _say(as_json, {}, compacted=found.compacted, removed=found.removed)
 

@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
     from edgerun_sync.collector.committing import Committed
-    from edgerun_sync.collector.upkeep import Kept
+    from edgerun_sync.collector.compaction import Compacted
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
@@ -69,8 +69,8 @@ class Metrics:
         self._committed_at.labels(lane).set_to_current_time()
         self._damaged.inc(done.damaged)
 
-    def kept_up(self, done: Kept) -> None:
-        """Count a round of upkeep."""
+    def compacted(self, done: Compacted) -> None:
+        """Count a round of compaction."""
         for name in done.compacted:
             self._compacted.labels(name).inc(done.compacted[name])
             self._removed.labels(name).inc(done.removed[name])

@@ -1,4 +1,4 @@
-"""Upkeep of the tables: small files put together, old ones removed, on schedule, beside whoever reads and commits.
+"""Compaction: small files of the tables put together, old ones removed, on schedule, beside readers and committers.
 
 Of several collectors that do it at once one wins, by Delta's own check; the others find nothing left to do.
 """
@@ -24,14 +24,14 @@ EVERY_S = 3600.0
 """Between two rounds; moved by chance by up to half, so that several collectors do not work in step."""
 
 
-class Kept(NamedTuple):
+class Compacted(NamedTuple):
     """What a round did, by table: files that were put together, and old ones that were removed."""
 
     compacted: dict[str, int]
     removed: dict[str, int]
 
 
-def keep_up(tables: DeltaTables, tell: Callable[[str], object] = lambda _: None) -> Kept:
+def compact_all(tables: DeltaTables, tell: Callable[[str], object] = lambda _: None) -> Compacted:
     """Put the small files of every table together, and remove what no version of the last days has.
 
     Args:
@@ -42,7 +42,7 @@ def keep_up(tables: DeltaTables, tell: Callable[[str], object] = lambda _: None)
         TableError: a table cannot be read or written.
         StorageError: likewise.
     """
-    found = Kept({}, {})
+    found = Compacted({}, {})
     for name in SCHEMAS:
         tell(f"compacting the table {name}")
         found.compacted[name] = tables.compact(name)
@@ -50,7 +50,7 @@ def keep_up(tables: DeltaTables, tell: Callable[[str], object] = lambda _: None)
     return found
 
 
-class Upkeep:
+class Compaction:
     """A thread that keeps the tables up until it is stopped; a context manager.
 
     Args:
@@ -60,13 +60,13 @@ class Upkeep:
     """
 
     def __init__(
-        self, tables: DeltaTables, *, every_s: float = EVERY_S, done: Callable[[Kept], object] = lambda _: None
+        self, tables: DeltaTables, *, every_s: float = EVERY_S, done: Callable[[Compacted], object] = lambda _: None
     ) -> None:
         self._tables, self._every_s, self._done = tables, every_s, done
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="edgerun-upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="edgerun-compaction", daemon=True)
 
-    def __enter__(self) -> Upkeep:
+    def __enter__(self) -> Compaction:
         self._thread.start()
         return self
 
@@ -79,9 +79,9 @@ class Upkeep:
         chance = random.Random()  # noqa: S311 - chance that spreads load guards no secret
         while not self._stop.wait(self._every_s * chance.uniform(0.5, 1.5)):
             try:
-                found = keep_up(self._tables)
+                found = compact_all(self._tables)
             except EdgerunError as error:
-                logger.warning("the tables could not be kept up", extra={"problem": str(error)})
+                logger.warning("the tables could not be compacted", extra={"problem": str(error)})
             else:
-                logger.info("kept up", extra=found._asdict())
+                logger.info("compacted", extra=found._asdict())
                 self._done(found)
