@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import select
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +20,13 @@ import requests
 
 from edgerun import EdgeRunner
 from edgerun_bundles.layout_write import write_layout
-from edgerun_bundles.referrers import Attachment
-from support.publishers import laid
+from edgerun_bundles.referrers import PROVENANCE_TYPE, Attachment
+from edgerun_bundles.repository import keys as keys_module
+from edgerun_bundles.repository.keys import KeyFolder, make_key
+from edgerun_bundles.repository.pushing import utc_now
+from edgerun_bundles.repository.reading import read_state
+from edgerun_bundles.repository.storage import open_source
+from support.publishers import Hand, founded, laid, team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +62,7 @@ class Fleet(NamedTuple):
             check=False,
         )
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done.stderr if fails else json.loads(done.stdout)
+        return done.stdout + done.stderr if fails else json.loads(done.stdout)
 
     def push(self, bundle: Path, *more: object) -> Any:
         return self.run("bundle", "push", bundle, self.place, "--json", *more)
@@ -139,14 +146,18 @@ def test_a_bundle_goes_from_a_publisher_over_a_collector_to_a_device_and_so_does
     assert fleet.admin not in (tmp_path / "log").read_text()
 
 
+def memory_peak_kib(process: subprocess.Popen) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
 def test_a_publisher_that_is_killed_in_a_push_goes_on_where_it_was(fleet, tmp_path):
     fleet.run("bundle", "repository", "init", fleet.place, "--keys", tmp_path / "keys", "--json")
     (tmp_path / "large").write_bytes(os.urandom(LARGE_BYTES))
-    layout = write_layout(
-        laid(tmp_path).folder.parent / "bundle",
-        tmp_path / "large-layout",
-        [Attachment("application/octet-stream", tmp_path / "large")],
-    )
+    (tmp_path / "statement").write_text("{}")
+    more = [Attachment(PROVENANCE_TYPE, tmp_path / "statement"), Attachment("text/plain", tmp_path / "large")]
+    layout = write_layout(laid(tmp_path).folder.parent / "bundle", tmp_path / "layout", more)
+    before_kib = memory_peak_kib(fleet.process)
     parts = tmp_path / "data" / "uploads" / "parts"
     with subprocess.Popen(
         [EDGERUN, "bundle", "push", layout.folder, fleet.place], env=fleet.environment, cwd=tmp_path
@@ -158,3 +169,33 @@ def test_a_publisher_that_is_killed_in_a_push_goes_on_where_it_was(fleet, tmp_pa
     assert kept > 0
     assert fleet.push(layout.folder)["published"]
     assert [*parts.iterdir()] == []
+    digest = hashlib.sha256((tmp_path / "large").read_bytes()).hexdigest()
+    url = f"{fleet.place}/blobs/sha256/{digest}"
+    with requests.get(url, headers={"Authorization": f"Bearer {fleet.admin}"}, timeout=30, stream=True) as answer:
+        found = hashlib.sha256()
+        for piece in answer.iter_content(2**20):
+            found.update(piece)
+    assert found.hexdigest() == digest
+    assert memory_peak_kib(fleet.process) - before_kib < LARGE_BYTES / 2**10 / 1.5
+
+
+def test_a_collector_with_the_online_keys_signs_anew_what_is_about_to_expire(tmp_path, monkeypatch):
+    monkeypatch.setattr(keys_module, "SCRYPT_COST", 16)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    made, offline = make_key(tmp_path / "keys", "online", b"correct horse"), team()
+    online = KeyFolder(tmp_path / "keys", lambda _: b"correct horse")
+    place = tmp_path / "data" / "repository"
+    people = offline._replace(online=Hand(*online.signers([made.key.keyid])))
+    workplace = founded(place, people, now=utc_now() - timedelta(days=10))
+    with fleet_at(tmp_path, "--online-keys", tmp_path / "keys") as fleet:
+        for _ in range(1000):
+            state = read_state(open_source(str(place)), workplace.root)
+            if state.versions["timestamp"] > 1:
+                break
+            select.select([], [], [], 0.05)
+        assert state.versions["timestamp"] == 2
+        assert state.expiries["snapshot"] - utc_now() > timedelta(days=13)
+        assert fleet.process.poll() is None
+    wrong = {**fleet.environment, "EDGERUN_KEY_PASSPHRASE": "wrong"}
+    command = ["collector", "serve", "--data", tmp_path / "data", "--online-keys", tmp_path / "keys"]
+    assert "wrong passphrase" in fleet._replace(environment=wrong).run(*command, fails=True)

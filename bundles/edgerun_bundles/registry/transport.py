@@ -229,18 +229,13 @@ class Transport:
             if self._credentials is None or self._credentials.refresh_token:
                 raise RegistryError(f"{self.origin} asks for a name and password; log in with docker or skopeo", 401)
             return _basic(self._credentials)
-        if scheme.lower() == "bearer" and "realm" not in fields:
-            return f"Bearer {self._own_token()}"
+        if scheme.lower() == "bearer" and "realm" not in fields and self._bearer is not None:
+            if urlsplit(self.origin).scheme != "https" and not self._is_loopback:
+                raise RegistryError(f"{self.origin} asks to send a token in the clear", 401)
+            return f"Bearer {self._bearer}"
         if scheme.lower() != "bearer" or "realm" not in fields:
             raise RegistryError(f"{self.origin} refuses, and asks for an authentication that is not known here", 401)
         return f"Bearer {self._token(fields)}"
-
-    def _own_token(self) -> str:
-        if self._bearer is None:
-            raise RegistryError(f"{self.origin} asks for a token, and none is known here", 401)
-        if urlsplit(self.origin).scheme != "https" and not self._is_loopback:
-            raise RegistryError(f"{self.origin} asks to send a token in the clear", 401)
-        return self._bearer
 
     def _token(self, fields: Mapping[str, str]) -> str:
         realm = joined(self.origin, fields["realm"])
