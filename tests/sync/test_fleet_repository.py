@@ -95,6 +95,7 @@ def fleet_at(folder: Path, *more: object) -> Iterator[Fleet]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(TIMEOUT_S)
+        process.stdout.close()
 
 
 @pytest.fixture
