@@ -1,6 +1,7 @@
 """The group of all commands: it finds those of other packages, and turns every failure into one line.
 
-A package adds a command by an entry point of the group ``edgerun.commands``. One whose import lacks a module stays in
+A package adds a command by an entry point of the group ``edgerun.commands``, and one of ``edgerun device`` by one of
+``edgerun.device_commands``. One whose import lacks a module stays in
 the list and names the extra to install, which is the extra of its entry point: ``demo = "package.module:command
 [extra]"``.
 """
@@ -20,6 +21,7 @@ from edgerun.cli.output import printable
 from edgerun.errors import EdgerunError
 
 ENTRY_POINTS = "edgerun.commands"
+DEVICE_ENTRY_POINTS = "edgerun.device_commands"
 
 
 class Failure(click.ClickException):
@@ -39,20 +41,38 @@ class Interrupted(Failure):
     exit_code = 128 + 2
 
 
-class Commands(click.Group):
-    """The commands of this package and, by entry points, those of others."""
+class Extensible(click.Group):
+    """A group whose commands are its own and, by entry points, those of other packages.
+
+    Attributes:
+        points: the group of entry points.
+    """
+
+    points = ""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, sorted."""
-        return sorted({*super().list_commands(ctx), *(point.name for point in entry_points(group=ENTRY_POINTS))})
+        return sorted({*super().list_commands(ctx), *(point.name for point in entry_points(group=self.points))})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; this package's own go first."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        found = [*entry_points(group=ENTRY_POINTS, name=cmd_name)]
+        found = [*entry_points(group=self.points, name=cmd_name)]
         return _load(found[0]) if found else None
+
+
+class DeviceCommands(Extensible):
+    """The commands of ``edgerun device``."""
+
+    points = DEVICE_ENTRY_POINTS
+
+
+class Commands(Extensible):
+    """The commands of this package and, by entry points, those of others."""
+
+    points = ENTRY_POINTS
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for; a known failure ends it with one line, and a closed pipe with none."""

@@ -85,6 +85,7 @@ def update(
     *,
     source: Source | None = None,
     ca_file: str | None = None,
+    token: str | None = None,
     machine: Machine | None = None,
     now_s: float | None = None,
     rehearse: Rehearse = rehearse_apart,
@@ -96,6 +97,7 @@ def update(
         store: the device's store, which was joined to a repository.
         source: where the repository lies; by default where the subscription says.
         ca_file: certificates in PEM that may vouch for its server.
+        token: what tells that server who asks.
         machine: what this machine has; by default found out.
         now_s: what the clock says, in seconds since 1970.
         rehearse: how a bundle is proven before it is activated; by default in a process of its own.
@@ -110,7 +112,7 @@ def update(
     if subscription is None:
         raise StoreError(f"{store.path} follows no repository; run: edgerun device join")
     try:
-        opened = open_source(subscription.repository, ca_file) if source is None else source
+        opened = open_source(subscription.repository, ca_file, token=token) if source is None else source
         with contextlib.ExitStack() as stack:
             if source is None:
                 stack.callback(opened.close)

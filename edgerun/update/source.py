@@ -84,12 +84,13 @@ def _wrong(path: str, error: OSError | ValueError) -> UpdateError:
     return UpdateError(f"{path} cannot be read: {why}")
 
 
-def open_source(repository: str, ca_file: str | None = None) -> Source:
+def open_source(repository: str, ca_file: str | None = None, *, token: str | None = None) -> Source:
     """Open a repository by its URL or path.
 
     Args:
         repository: ``http://`` or ``https://`` and the folder there, ``file://`` and a path, or a path.
         ca_file: certificates of those who may vouch for the server, in PEM; by default those that the system trusts.
+        token: what tells a server who asks; no other place gets it.
 
     Raises:
         UpdateError: it is nowhere, or lies where a device cannot look.
@@ -98,7 +99,7 @@ def open_source(repository: str, ca_file: str | None = None) -> Source:
     if scheme in {"http", "https"}:
         from edgerun.update.web import Web  # noqa: PLC0415 - it loads much that a folder does not need
 
-        return Web(repository, ca_file)
+        return Web(repository, ca_file, token=token)
     path = unquote(urlsplit(repository).path) if scheme == "file" else repository
     if os.path.isfile(path):
         from edgerun.update.stick import Stick  # noqa: PLC0415 - few devices are fed by one

@@ -1,7 +1,7 @@
 """A repository behind a web server. The one module of the device that knows the HTTP libraries.
 
-It follows no redirect, sends no secret, and never waits for long: a connection that brings too little in a span of time
-is cut from beside, for a server that sends a byte now and then could hold a client for ever.
+It follows no redirect, so a token goes to no other server, and it never waits for long: a connection that brings too
+little in a span of time is cut from beside, for a server that sends a byte now and then could hold a client for ever.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _ABSENT = frozenset({403, 404, 410})
 """What servers say of a file that is not there; object stores say 403."""
 
 _WHOLE, _PART = 200, 206
+_UNKNOWN = 401
 _RANGE = re.compile(r"bytes (\d{1,18})-")
 
 
@@ -59,21 +60,26 @@ class Web:
         url: ``http://`` or ``https://`` and the repository's folder.
         ca_file: certificates in PEM that may vouch for the server, instead of those that the system trusts.
         pace: how slow it may be.
+        token: what tells the server who asks; by default it is asked as nobody.
 
     Raises:
-        UpdateError: ``ca_file`` is no file.
+        UpdateError: ``ca_file`` is no file, or the token would go to another machine in the clear.
     """
 
-    def __init__(self, url: str, ca_file: str | None = None, pace: Pace = PACE) -> None:
+    def __init__(self, url: str, ca_file: str | None = None, pace: Pace = PACE, *, token: str | None = None) -> None:
         if ca_file is not None and not os.path.isfile(ca_file):
             raise UpdateError(f"{ca_file} is no file of certificates")
+        is_here = urlsplit(url).hostname in _HERE
+        if token is not None and not is_here and urlsplit(url).scheme != "https":
+            raise UpdateError(f"{url} would get this device's token in the clear; it must be https://")
         self.where = url.rstrip("/")
         self._pace = pace
         self._verify: str | bool = ca_file or True
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._session = requests.Session()
         # a proxy would see what is meant for this machine alone
-        self._session.trust_env = urlsplit(url).hostname not in _HERE
+        self._session.trust_env = not is_here
+        self._auth = _nobody if token is None else _Bearer(token)
         self._session.headers.clear()
         self._session.headers.update({"User-Agent": "edgerun", "Accept-Encoding": "identity"})
         for scheme in ("http://", "https://"):
@@ -109,7 +115,7 @@ class Web:
         return self._session.get(
             url,
             headers={"Range": f"bytes={offset}-"} if offset else {},
-            auth=_nobody,
+            auth=self._auth,
             timeout=(self._pace.connect_s, self._pace.silence_s),
             verify=self._verify,
             stream=True,
@@ -126,10 +132,25 @@ def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+class _Bearer:
+    """Authenticates by a token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
 def _is_there(response: requests.Response, url: str, offset: int) -> bool:
     status = response.status_code
     if status in _ABSENT:
         return False
+    if status == _UNKNOWN:
+        raise UpdateError(
+            f"{url} does not take this device's token (HTTP 401); if it was enrolled, run: edgerun agent --once"
+        )
     if 300 <= status < 400:
         raise UpdateError(f"{url} leads elsewhere (HTTP {status}), which is not followed; join with the real address")
     if status not in {_WHOLE, _PART} or (status == _PART and not offset):

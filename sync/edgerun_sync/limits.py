@@ -47,6 +47,12 @@ class Limits(NamedTuple):
     headers_timeout_s: float = 15.0
     """Seconds that a connection may take to say what it wants."""
 
+    blob_max_bytes: int = 2**34
+    """Bytes of one blob that a publisher sends."""
+
+    upload_part_max_bytes: int = 16 * 2**20
+    """Bytes of one request of an upload; a larger blob comes in parts."""
+
     requests_per_s: float = 50.0
     """Requests of one caller a second, in the long run."""
 

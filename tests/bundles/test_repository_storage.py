@@ -132,8 +132,7 @@ def test_a_place_is_a_path_or_a_url_that_is_known(tmp_path):
     for place in ("ftp://x/y", "file://host/x", "s3://", "s3:///x", "http://", "https://me:secret@host/x"):
         with pytest.raises(InputError):
             open_source(place)
-    with pytest.raises(RepositoryError, match="can only be read"):
-        open_storage("https://models.example/bundles")
+    assert open_storage("https://fleet.example/v1/repository/").where == "https://fleet.example/v1/repository"
 
 
 # A folder.

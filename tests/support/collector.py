@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
+from edgerun_sync.collector.audit import Audit
+from edgerun_sync.collector.data import open_repository
 from edgerun_sync.collector.http.app import Application
 from edgerun_sync.collector.http.metrics import Metrics
 from edgerun_sync.collector.http.server import Server
@@ -45,11 +47,14 @@ class Collector(NamedTuple):
 
 @contextmanager
 def collecting(
-    objects: MemoryObjects | None = None, tls: tuple[Path, Path] | tuple[None, None] = (None, None)
+    objects: MemoryObjects | None = None,
+    tls: tuple[Path, Path] | tuple[None, None] = (None, None),
+    folder: Path | None = None,
 ) -> Iterator[Collector]:
-    """Run a collector; ``tls`` is a certificate and its key."""
+    """Run a collector; ``tls`` is a certificate and its key, and in ``folder`` is the repository that it serves."""
     objects = objects or MemoryObjects()
-    service = Service(objects, LANES)
+    repository = None if folder is None else open_repository(str(folder), Audit(objects))
+    service = Service(objects, LANES, repository)
     server = Server(Application(service, Metrics()).asgi(), "127.0.0.1", 0, *tls)
     thread = threading.Thread(target=server.run)
     thread.start()

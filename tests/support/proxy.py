@@ -22,6 +22,7 @@ class Proxy:
         self._to = (parts.hostname, parts.port)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.connections, self.relayed_bytes = 0, 0
         self._faults: list[tuple[str, object]] = []
         self._always: tuple[str, object] | None = None
         self._lock = threading.Lock()
@@ -63,6 +64,7 @@ class Proxy:
             with self._lock:
                 fault = self._faults.pop(0) if self._faults else self._always
                 self._open.add(client)
+                self.connections += 1
             threading.Thread(target=self._serve, args=(client, fault), daemon=True).start()
 
     def _serve(self, client: socket.socket, fault: tuple[str, object] | None) -> None:
@@ -100,6 +102,8 @@ class Proxy:
                 if not piece:
                     break
                 target.sendall(piece)
+                with self._lock:
+                    self.relayed_bytes += len(piece)
                 left = None if left is None else left - len(piece)
             for end in (source, target):
                 end.shutdown(socket.SHUT_RDWR)

@@ -258,3 +258,32 @@ def test_a_file_of_certificates_that_is_not_there_or_none_is_told(served, tmp_pa
     (tmp_path / "none").write_text("none")
     with pytest.raises(UpdateError, match="cannot be reached"):
         read(open_source("https://127.0.0.1:9", str(tmp_path / "none")), "x")
+
+
+def test_a_token_is_shown_to_the_server_and_to_nobody_that_it_leads_to(tmp_path):
+    shown = []
+
+    def answer(connection, path):
+        shown.append(path)
+        connection.sendall(head("302 Found", location="http://127.0.0.1:1/x", content_length=0))
+
+    with listening(answer) as url:
+        source = Web(url, token="er1_device_x")
+        with pytest.raises(UpdateError, match="leads elsewhere"):
+            source.open("a")
+        source.close()
+    assert shown == ["/a"]
+
+
+def test_a_token_does_not_go_to_another_machine_in_the_clear():
+    with pytest.raises(UpdateError, match="in the clear"):
+        Web("http://models.example/fleet", token="er1_device_x")
+    Web("https://models.example/fleet", token="er1_device_x").close()
+
+
+def test_a_server_that_does_not_take_the_token_is_told_apart_from_one_that_has_nothing():
+    with listening(lambda connection, _: connection.sendall(head("401 Unauthorized", content_length=0))) as url:
+        source = Web(url)
+        with pytest.raises(UpdateError, match="does not take this device's token"):
+            source.open("a")
+        source.close()

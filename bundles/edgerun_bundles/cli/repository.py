@@ -52,6 +52,7 @@ def repository() -> None:
     epilog=examples(
         "edgerun bundle repository init /srv/bundles --keys ~/keys",
         "edgerun bundle repository init s3://models/bundles --keys ~/keys",
+        "edgerun bundle repository init https://fleet.example/v1/repository --keys ~/keys",
         "edgerun bundle repository init /srv/bundles --keys ~/keys --root-key bob.pub.json --root-threshold 2",
         "edgerun bundle repository init /srv/bundles --keys ~/keys --root 1.root.json",
     ),
@@ -79,7 +80,7 @@ def init(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a repository at PLACE: a path, file:// or s3://.
+    """Make a repository at PLACE: a path, file://, s3://, or https:// where a collector serves it.
 
     Keys named root, targets and online are made in the folder where they are missing. Where the root needs signatures
     of others, 1.root.json is written: hand it on, have it signed with `keys sign`, and give it to --root.

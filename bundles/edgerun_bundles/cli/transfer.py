@@ -94,7 +94,7 @@ def push(
     plain_http: bool,
     as_json: bool,
 ) -> None:
-    """Publish BUNDLE in the repository TARGET, a path, file:// or s3://, or send it to a registry, oci://HOST/NAME[:TAG].
+    """Publish BUNDLE in the repository TARGET, or send it to a registry, oci://HOST/NAME[:TAG].
 
     Blobs that are there already are not sent again. Readers see all of it or nothing. Where somebody else publishes
     at the same moment, one of you is told to do it again.

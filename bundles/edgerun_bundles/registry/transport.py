@@ -97,6 +97,7 @@ class Transport:
     Args:
         reference: any reference of that registry.
         credentials: who one is; None is nobody.
+        token: what to show where it asks for a token and names nobody who gives one.
         is_plain: whether HTTP without TLS is right; by default only to this machine.
         sleep: how to wait, in seconds.
     """
@@ -106,12 +107,15 @@ class Transport:
         reference: Reference,
         credentials: Credentials | None = None,
         *,
+        token: str | None = None,
         is_plain: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         scheme = "http" if is_plain or reference.is_loopback else "https"
         self.origin = f"{scheme}://{reference.host}"
         self._credentials = credentials
+        self._is_loopback = reference.is_loopback
+        self._bearer = token
         self._authorization: str | None = None
         self._sleep = sleep
         self._session = requests.Session()
@@ -225,6 +229,10 @@ class Transport:
             if self._credentials is None or self._credentials.refresh_token:
                 raise RegistryError(f"{self.origin} asks for a name and password; log in with docker or skopeo", 401)
             return _basic(self._credentials)
+        if scheme.lower() == "bearer" and "realm" not in fields and self._bearer is not None:
+            if urlsplit(self.origin).scheme != "https" and not self._is_loopback:
+                raise RegistryError(f"{self.origin} asks to send a token in the clear", 401)
+            return f"Bearer {self._bearer}"
         if scheme.lower() != "bearer" or "realm" not in fields:
             raise RegistryError(f"{self.origin} refuses, and asks for an authentication that is not known here", 401)
         return f"Bearer {self._token(fields)}"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from edgerun.errors import InputError
-from edgerun_bundles.errors import RepositoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,9 +110,10 @@ def open_source(place: str) -> Source:
         RepositoryError: it cannot be set up.
     """
     if urlsplit(place).scheme in WEB_SCHEMES and "://" in place:
+        from edgerun_bundles.repository.trust import token_of  # noqa: PLC0415 - it imports this module
         from edgerun_bundles.repository.web import WebSource  # noqa: PLC0415 - the HTTP library is slow to load
 
-        return WebSource(place)
+        return WebSource(place, token_of(place))
     return open_storage(place)
 
 
@@ -121,15 +121,18 @@ def open_storage(place: str) -> Storage:
     """Return a repository's place, for writing.
 
     Args:
-        place: a path, or a URL of ``file`` or ``s3``.
+        place: a path, or a URL of ``file``, ``s3``, ``http`` or ``https``.
 
     Raises:
         InputError: it is none of these.
-        RepositoryError: it can only be read, or cannot be set up.
+        RepositoryError: it cannot be set up.
     """
     scheme = urlsplit(place).scheme if "://" in place else "file"
     if scheme in WEB_SCHEMES:
-        raise RepositoryError(f"{place} can only be read; publish where its files lie: a folder, or s3://")
+        from edgerun_bundles.repository.service import ServiceStorage  # noqa: PLC0415 - the HTTP library is slow to load
+        from edgerun_bundles.repository.trust import token_of  # noqa: PLC0415 - it imports this module
+
+        return ServiceStorage(place, token_of(place))
     if scheme == "s3":
         from edgerun_bundles.repository.objects import ObjectStorage  # noqa: PLC0415 - the library is slow to load
 

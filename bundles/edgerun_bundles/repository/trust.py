@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "repositories.toml"
 SETTINGS_MAX_BYTES = 2**20
+FILE_MODE = 0o600
 ROOT_FILE = "root.json"
 SEEN_FILE = "seen.json"
 REPOSITORY_VARIABLE = "EDGERUN_REPOSITORY"
 KEYS_VARIABLE = "EDGERUN_KEYS"
+TOKEN_VARIABLE = "EDGERUN_TOKEN"  # noqa: S105 - the name of it
 
 _HEAD = """\
 # Repositories that this workstation knows; written by: edgerun bundle repository init, trust
@@ -109,12 +111,24 @@ def trust(place: str, root: bytes, keys: Path | None) -> None:
         RepositoryError: the settings cannot be read or written.
     """
     settings = _settings()
-    entry = {} if keys is None else {"keys": str(keys.absolute())}
+    former = settings.get("repositories", {}).get(place, {})
+    entry = {name: value for name, value in former.items() if name == "token"}
+    entry |= {} if keys is None else {"keys": str(keys.absolute())}
     settings["repositories"] = {**settings.get("repositories", {}), place: entry}
     settings.setdefault("default", place)
     _write(_folder(place) / ROOT_FILE, root)
     (_folder(place) / SEEN_FILE).unlink(missing_ok=True)
     _write(settings_folder() / SETTINGS_FILE, _toml(settings).encode())
+
+
+def token_of(place: str) -> str | None:
+    """Return what one shows a service that serves a repository: of the environment, or of the settings.
+
+    Raises:
+        RepositoryError: the settings cannot be read.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or _settings().get("repositories", {}).get(place, {}).get("token")
+    return token if isinstance(token, str) and token.isascii() and token.isprintable() else None
 
 
 def floors(place: str) -> dict[str, int]:
@@ -180,6 +194,7 @@ def _text(value: str) -> str:
 def _write(path: Path, content: bytes) -> None:
     try:
         with file_placed(path) as draft:
+            draft.touch(FILE_MODE)  # there may be a token within
             draft.write_bytes(content)
     except BundleError as error:
         raise RepositoryError(str(error)) from error

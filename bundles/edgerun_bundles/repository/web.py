@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MISSING = frozenset({403, 404, 410})
 """What a server says of a file that is not there; those of object stores say 403 to whoever may not list."""
+UNKNOWN = 401
 
 
 class WebSource:
@@ -26,15 +27,16 @@ class WebSource:
 
     Args:
         url: ``http://`` or ``https://``; nothing that comes from there is trusted for coming from there.
+        token: what to show a server that asks for one; it goes nowhere else.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         parts = urlsplit(url)
         if "@" in parts.netloc or not parts.netloc:
             raise InputError("a repository's URL names a host, and neither a user nor a password")
         self.where = url.rstrip("/")
         self._base = parts.path.rstrip("/")
-        self._transport = Transport(Reference(parts.netloc, ""), is_plain=parts.scheme == "http")
+        self._transport = Transport(Reference(parts.netloc, ""), token=token, is_plain=parts.scheme == "http")
         self._transport.origin = f"{parts.scheme}://{parts.netloc}"  # also TLS on this machine
 
     def read(self, name: str, max_bytes: int) -> Found | None:
@@ -43,7 +45,7 @@ class WebSource:
             if answer.status in MISSING:
                 return None
             self._expect(answer, name, 200)
-            return Found(answer.read(max_bytes), "")
+            return Found(answer.read(max_bytes), answer.headers.get("ETag", ""))
 
     def pieces(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """See Source."""
@@ -57,18 +59,26 @@ class WebSource:
 
     def size_of(self, name: str) -> int | None:
         """See Source."""
-        with self._mapped(name), self._transport.request("HEAD", f"{self._base}/{quote(name)}") as answer:
+        with self._mapped(name), self._head(name) as answer:
             if answer.status in MISSING:
                 return None
             self._expect(answer, name, 200)
             return int(answer.headers.get("Content-Length", "-1"))
 
+    def _head(self, name: str) -> Answer:
+        return self._transport.request("HEAD", self._path(name))
+
     def _get(self, name: str, offset: int = 0) -> Answer:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        return self._transport.download(f"{self._base}/{quote(name)}", headers)
+        return self._transport.download(self._path(name), headers)
 
-    def _expect(self, answer: Answer, name: str, status: int) -> None:
-        if answer.status != status:
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{quote(name)}"
+
+    def _expect(self, answer: Answer, name: str, *statuses: int) -> None:
+        if answer.status == UNKNOWN:
+            raise RepositoryError(f"{self.where} does not take the token; ask its admin for another one")
+        if answer.status not in statuses:
             raise RepositoryError(f"{self.where}: {name}: HTTP {answer.status}")
 
     @contextlib.contextmanager
@@ -76,4 +86,5 @@ class WebSource:
         try:
             yield
         except RegistryError as error:
-            raise RepositoryError(f"{self.where}: {name}: {error}") from error
+            remedy = "; set EDGERUN_TOKEN, or 'token' in repositories.toml" if error.status == UNKNOWN else ""
+            raise RepositoryError(f"{self.where}: {name}: {error}{remedy}") from error

@@ -9,9 +9,10 @@ from edgerun.cli.device.rollback import rollback
 from edgerun.cli.device.status import history, status
 from edgerun.cli.device.update import update
 from edgerun.cli.device.verify import verify
+from edgerun.cli.group import DeviceCommands
 
 
-@click.group()
+@click.group(cls=DeviceCommands)
 def device() -> None:
     """Keep the bundles of this device, and follow a repository."""
 

@@ -19,7 +19,7 @@ from edgerun_sync.agent.downlink import fetch_bundle, served_bundle
 from edgerun_sync.agent.enrolment import JSON, Enrolment, document_of, machine_hash, read_enrolment, write_enrolment
 from edgerun_sync.agent.http import Http
 from edgerun_sync.agent.policy import DEFAULT_SYNC_POLICY, SyncPolicy, check_policy
-from edgerun_sync.agent.status import Status, write_status
+from edgerun_sync.agent.status import Status, read_status, write_status
 from edgerun_sync.agent.uplink import Uplink, Uplinked
 from edgerun_sync.errors import AgentError, UnreachableError, WireError
 from edgerun_sync.times import parse_time
@@ -67,7 +67,7 @@ class Agent:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._random = random.Random()  # noqa: S311 - chance that spreads load guards no secret
-        self._problems: tuple[str, ...] = ()
+        self._problems: tuple[str, ...] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -172,7 +172,7 @@ class Agent:
             edgerun=_version("edgerun") or "unknown",
             onnxruntime=_version("onnxruntime"),
             bundle=served_bundle(self._store),
-            errors=self._problems,
+            errors=self._former_problems(),
         )
         started = time.time()
         path = f"/v1/devices/{enrolment.device}/checkin"
@@ -183,6 +183,13 @@ class Agent:
             raise WireError("the service's answer to the check-in has no list of flags")
         theirs = parse_time(said.get("time"))
         return (*flags,), theirs - (started + time.time()) / 2
+
+    def _former_problems(self) -> tuple[str, ...]:
+        """What went wrong at the last sync, which may have been that of another process."""
+        if self._problems is None:
+            former = read_status(self._store)
+            self._problems = former.problems if former is not None else ()
+        return self._problems
 
     def _rotated(self, http: Http, enrolment: Enrolment) -> Enrolment:
         """Get the next token, where it is time; the former works until the next one was used."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from edgerun_sync.agent.enrolment import Enrolment
@@ -41,7 +42,16 @@ def fetch_bundle(store: str, enrolment: Enrolment) -> str | None:
     from edgerun.update.client import update  # noqa: PLC0415 - likewise
 
     found = Store(store)
-    if found.subscription() is None:
+    subscription = found.subscription()
+    if subscription is None:
         return None
-    came = update(found, ca_file=enrolment.ca_file)
+    token = enrolment.token if is_of_service(subscription.repository, enrolment.url) else None
+    came = update(found, ca_file=enrolment.ca_file, token=token)
     return came.why if came.what == "activated" else None
+
+
+def is_of_service(repository: str, service: str) -> bool:
+    """Whether a repository is one of the service's own, which alone gets the device's token."""
+    ours, theirs = urlsplit(service), urlsplit(repository)
+    path = ours.path.rstrip("/") + "/"
+    return (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc) and theirs.path.startswith(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,11 @@ from edgerun.cli.output import columns, examples, json_line
 from edgerun_sync.cli.tables import compact, erase, rebuild
 
 if TYPE_CHECKING:
+    from edgerun_bundles.repository.keys import KeyFolder
     from edgerun_sync.collector.data import Data
 
 DEFAULT_LISTEN = "127.0.0.1:8750"
+PASSPHRASE_VARIABLE = "EDGERUN_KEY_PASSPHRASE"  # noqa: S105 - the name of it
 
 _DATA = click.option(
     "--data", required=True, metavar="DIR|s3://BUCKET/PREFIX", help="Where everything is kept; made if it is not there."
@@ -50,6 +53,7 @@ def collector() -> None:
     epilog=examples(
         "edgerun collector serve --data /srv/edgerun",
         "edgerun collector serve --data s3://fleet/prod --listen 0.0.0.0:443 --cert chain.pem --key key.pem",
+        "EDGERUN_KEY_PASSPHRASE=... edgerun collector serve --data /srv/edgerun --online-keys /srv/online-keys",
     ),
 )
 @_DATA
@@ -59,26 +63,43 @@ def collector() -> None:
     "--key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The certificate's private key."
 )
 @click.option("--no-commit", is_flag=True, help="Only land; another collector of the same data commits.")
-def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | None, no_commit: bool) -> None:
+@click.option(
+    "--online-keys",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with the keys of snapshot and timestamp, which are then signed anew before they expire; "
+    f"{PASSPHRASE_VARIABLE} has the passphrase.",
+)
+def serve(
+    data: str,
+    listen: tuple[str, int],
+    cert: Path | None,
+    key: Path | None,
+    no_commit: bool,
+    online_keys: Path | None,
+) -> None:
     """Serve until Ctrl-C or SIGTERM; what was acknowledged is stored, whenever that comes.
 
     The first start prints an admin token, once. Without TLS, listen to this machine only, behind a proxy that has it.
     """
     if (cert is None) != (key is None):
         raise click.UsageError("--cert and --key go together")
-    from edgerun_sync.collector.claims import Claims  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.audit import Audit  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.claims import Claims  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.compaction import Compaction  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.crew import Crew  # noqa: PLC0415 - likewise
-    from edgerun_sync.collector.data import open_data  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.data import open_data, open_repository  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.app import Application  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.logs import log_to_stderr  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.metrics import Metrics  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.server import Server  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.service import Service  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.upkeep import Upkeep  # noqa: PLC0415 - likewise
 
     log_to_stderr()
+    signers = None if online_keys is None else _online_keys(online_keys)
     opened = open_data(data)
-    service, metrics = Service(opened.objects, opened.lanes), Metrics()
+    repository = open_repository(data, Audit(opened.objects))
+    service, metrics = Service(opened.objects, opened.lanes, repository), Metrics()
     token = service.first_token()
     server = Server(Application(service, metrics).asgi(), *listen, cert, key)
     scheme, (host, port) = "https" if cert else "http", server.address
@@ -86,6 +107,7 @@ def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | Non
         click.echo(f"admin token, told this once: {token}")
     click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
     with ExitStack() as beside:
+        beside.enter_context(Upkeep(repository, signers, Audit(opened.objects)))
         if not no_commit:
             beside.enter_context(Compaction(opened.tables.another(), done=metrics.compacted))
             beside.enter_context(Crew(opened, claims=Claims(opened.objects), report=metrics.committed))
@@ -93,6 +115,19 @@ def serve(data: str, listen: tuple[str, int], cert: Path | None, key: Path | Non
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         server.run()
+
+
+def _online_keys(folder: Path) -> KeyFolder:
+    """Open the keys of a folder now, so that a wrong passphrase is told at the start and not in a week."""
+    from edgerun_bundles.repository.keys import KeyFolder  # noqa: PLC0415 - brings cryptography
+
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
+    if passphrase is None:
+        raise click.UsageError(f"--online-keys needs their passphrase in {PASSPHRASE_VARIABLE}")
+    found = KeyFolder(folder, lambda _: passphrase.encode())
+    if not found.signers([file.key.keyid for file in found.files]):
+        raise click.UsageError(f"{folder} holds no private key; copy online.pem and online.pub.json there")
+    return found
 
 
 @collector.command(

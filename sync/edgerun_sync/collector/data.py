@@ -15,7 +15,9 @@ from edgerun_sync.errors import CollectorError
 from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
+    from edgerun_sync.collector.audit import Audit
     from edgerun_sync.collector.objects import Objects
+    from edgerun_sync.collector.repository import Repository
 
 DEFAULT_LANES = 2
 _FORMAT = 1
@@ -66,6 +68,28 @@ def discard_tables(url: str) -> None:
     tables.discard()
 
 
+def open_repository(url: str, audit: Audit) -> Repository:
+    """Open the repository of bundles that lies with the data at a place; nothing is made before somebody publishes.
+
+    Args:
+        url: as for `open_data`.
+        audit: where publications are written down.
+
+    Raises:
+        RepositoryError: the place cannot be set up.
+        InputError: it is no such place.
+    """
+    from edgerun_bundles.repository.storage import open_storage  # noqa: PLC0415 - tables need none of it
+    from edgerun_sync.collector.repository import Repository  # noqa: PLC0415 - likewise
+
+    place = url.rstrip("/") if url.startswith("s3://") else str(_folder(url))
+    return Repository(open_storage(f"{place}/repository"), open_storage(f"{place}/uploads"), audit)
+
+
+def _folder(url: str) -> Path:
+    return Path(os.path.abspath(url.removeprefix("file://")))  # noqa: PTH100 - resolve() would follow links
+
+
 def _placed(url: str) -> tuple[Objects, DeltaTables]:
     if url.startswith("s3://"):
         from edgerun_sync.collector.buckets import Bucket, table_options  # noqa: PLC0415 - a folder needs no S3 client
@@ -73,7 +97,7 @@ def _placed(url: str) -> tuple[Objects, DeltaTables]:
         bucket = Bucket(url)
         bucket.check()
         return bucket, DeltaTables(url.rstrip("/"), bucket, options=table_options())
-    folder = Path(os.path.abspath(url.removeprefix("file://")))  # noqa: PTH100 - resolve() would follow links
+    folder = _folder(url)
     files = Files(folder)
     for table in sorted((folder / TABLES).glob("*/")):
         mend(table)

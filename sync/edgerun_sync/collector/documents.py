@@ -54,7 +54,8 @@ class Enrolled(Document):
     """What it shows from now on."""
 
     repository: dict[str, Any] | None = None
-    """``url``, and ``root``, the TUF root to trust first; where the service has a repository."""
+    """``url``, which may be relative to the service's, and ``root``, the TUF root to trust first; where the service
+    has a repository."""
 
 
 class Token(Document):

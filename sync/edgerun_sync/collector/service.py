@@ -22,6 +22,7 @@ from edgerun_sync.times import now_text, parse_time
 
 if TYPE_CHECKING:
     from edgerun_sync.collector.objects import Objects
+    from edgerun_sync.collector.repository import Repository
 
 
 D = TypeVar("D", bound=Document)
@@ -43,10 +44,12 @@ class Service:
     Args:
         objects: the store.
         lanes: how many it has.
+        repository: of bundles; None where this collector serves none.
     """
 
-    def __init__(self, objects: Objects, lanes: int) -> None:
+    def __init__(self, objects: Objects, lanes: int, repository: Repository | None = None) -> None:
         self.objects = objects
+        self.repository = repository
         self._lanes = lanes
         self.credentials = Credentials(objects)
         self.audit = Audit(objects)
@@ -83,6 +86,7 @@ class Service:
         Raises:
             RefusedError: the token is worth nothing or used up, the body is wrong, or the name is taken.
             CollectorError: the store fails.
+            RepositoryError: the repository cannot be read.
         """
         credential = self.authenticate(authorization)
         _need(credential, Role.ENROLL)
@@ -93,6 +97,7 @@ class Service:
         )
         if self.credentials.is_enrolled(device):
             raise taken
+        offer = self.repository.offer() if self.repository is not None else None
         token = (authorization or "").partition(" ")[2].strip()
         if not self.credentials.use_enrolment(token):
             raise RefusedError(401, "used-up", "this enrolment token was used as often as it may be; ask for another")
@@ -101,7 +106,7 @@ class Service:
             raise taken
         self.devices.enrol(device)
         self.audit.append(credential.name, "device.enrol", device, {"machine": wish.machine, "edgerun": wish.edgerun})
-        return Enrolled(device=device, token=issued)
+        return Enrolled(device=device, token=issued, repository=offer)
 
     def rotate(self, credential: Credential, device: str) -> Token:
         """Give a device its next token.

@@ -17,6 +17,7 @@ from edgerun.errors import EdgerunError
 from edgerun_sync.collector.http.bodies import read_body, read_digest
 from edgerun_sync.collector.http.openapi import openapi_document
 from edgerun_sync.collector.http.rates import Rates
+from edgerun_sync.collector.http.repository import RepositoryRoutes
 from edgerun_sync.errors import RefusedError
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.names import SEGMENT_TYPE
@@ -45,10 +46,11 @@ class Application:
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service, self._metrics = service, metrics
         self._rates = Rates(LIMITS.requests_per_s, LIMITS.requests_burst)
+        self._repository = RepositoryRoutes(service.repository, self._caller)
 
     def asgi(self) -> Starlette:
         """Return what a server runs."""
-        device = "/v1/devices/{device}"
+        device, files, bundles = "/v1/devices/{device}", "/v1/repository", self._repository
         routes = [
             Route("/healthz", self._healthz, methods=["GET"]),
             Route("/readyz", self._answered(self._readyz), methods=["GET"]),
@@ -62,6 +64,10 @@ class Application:
             Route(f"{device}/segments/{{segment}}", self._answered(self._put_segment), methods=["PUT"]),
             Route("/v1/tokens", self._answered(self._issue_token), methods=["POST"]),
             Route("/v1/tokens/{name}", self._answered(self._revoke_token), methods=["DELETE"]),
+            Route(f"{files}/metadata/{{file}}", self._answered(bundles.get_metadata), methods=["GET"]),
+            Route(f"{files}/metadata/{{file}}", self._answered(bundles.put_metadata), methods=["PUT"]),
+            Route(f"{files}/blobs/sha256/{{hex}}", self._answered(bundles.get_blob), methods=["GET"]),
+            Route(f"{files}/blobs/sha256/{{hex}}", self._answered(bundles.put_blob), methods=["PUT"]),
         ]
         handlers: Any = {HTTPException: _http_problem, Exception: _unexpected}
         return Starlette(routes=routes, exception_handlers=handlers)

@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_sync.collector.documents import schemas
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.names import SEGMENT_TYPE
@@ -24,12 +25,24 @@ _SEGMENT = {
     "schema": {"type": "string", "pattern": "^[0-9a-f]{16}-[0-9a-f]{16}$"},
 }
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+_FILE = {
+    "name": "file",
+    "in": "path",
+    "required": True,
+    "schema": {
+        "type": "string",
+        "pattern": r"^(timestamp|[1-9][0-9]{0,9}\.(root|targets|snapshot|"
+        r"(bundle|channel)-[a-z0-9][a-z0-9._-]{0,63}))\.json$",
+    },
+}
+_HEX = {"name": "hex", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}
 _REFUSALS = {
     401: "no token, or one that is worth nothing",
     403: "a token of another role or device",
     404: "there is no such thing",
     408: "the body came too slowly",
     409: "the name is taken by something else",
+    412: "the condition does not hold: the name is taken, or somebody else has published meanwhile",
     413: "the body is too large",
     415: "the body is of another type, or encoded",
     422: "the body is not what it should be",
@@ -73,6 +86,63 @@ def _put_segment() -> dict[str, Any]:
     return operation
 
 
+def _header(name: str, pattern: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string", "pattern": pattern}}
+
+
+def _get_file(summary: str, media_type: str, *, has_ranges: bool) -> dict[str, Any]:
+    answers: dict[int, tuple[str, str | None]] = {
+        200: ("the file", None),
+        304: ("it is the one of If-None-Match", None),
+    }
+    if has_ranges:
+        answers |= {206: ("a part of it", None), 416: ("it has no such part", None)}
+    operation = _operation(summary, answers, refusals=(401, 404, 429, 503))
+    file = {"schema": {"type": "string", "format": "binary"}}
+    for status in {200, 206} & answers.keys():
+        operation["responses"][str(status)]["content"] = {media_type: file}
+    operation["parameters"] = [_header("If-None-Match", '^"[0-9a-f]{64}"$')]
+    if has_ranges:
+        operation["parameters"].append(_header("Range", "^bytes=[0-9]{0,18}-[0-9]{0,18}$"))
+    return operation
+
+
+def _put_file(
+    summary: str, answers: dict[int, tuple[str, str | None]], refused: int, max_bytes: int, *headers: dict[str, Any]
+) -> dict[str, Any]:
+    operation = _operation(summary, answers, refusals=(401, 403, 404, 408, refused, 413, 415, 422, 429, 503))
+    body = {"type": "string", "format": "binary", "maxLength": max_bytes}
+    operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": body}}}
+    operation["parameters"] = [*headers]
+    return operation
+
+
+def _repository_paths() -> dict[str, Any]:
+    etag, span = '^"[0-9a-f]{64}"$', r"^bytes ([0-9]{1,18}-[0-9]{1,18}|\*)/[0-9]{1,18}$"
+    put_metadata = _put_file(
+        "Make a file of metadata; publish by timestamp.json.",
+        {201: ("made", None), 204: ("published", None)}, 412, DEVICE_LIMITS.metadata_max_bytes,
+        _header("If-Match", etag), _header("If-None-Match", r"^\*$"),
+    )  # fmt: skip
+    put_blob = _put_file(
+        "Send a blob, or a part of one.",
+        {201: ("it is whole and in its place", None), 202: ("Upload-Offset says how much is there", None)},
+        409, LIMITS.upload_part_max_bytes, _header("Content-Range", span),
+    )  # fmt: skip
+    return {
+        "/v1/repository/metadata/{file}": {
+            "parameters": [_FILE],
+            "get": _get_file("A file of metadata.", "application/json", has_ranges=False),
+            "put": put_metadata,
+        },
+        "/v1/repository/blobs/sha256/{hex}": {
+            "parameters": [_HEX],
+            "get": _get_file("A blob.", "application/octet-stream", has_ranges=True),
+            "put": put_blob,
+        },
+    }
+
+
 def _open_to_all(summary: str, answer: str, refusals: tuple[int, ...] = ()) -> dict[str, Any]:
     return {"get": {**_operation(summary, {200: (answer, None)}, refusals=refusals), "security": []}}
 
@@ -104,6 +174,7 @@ def openapi_document() -> dict[str, Any]:
         "/v1/devices/{device}/segments/{segment}": {"parameters": [_DEVICE, _SEGMENT], "put": _put_segment()},
         "/v1/tokens": {"post": issue},
         "/v1/tokens/{name}": {"parameters": [_NAME], "delete": revoke_token},
+        **_repository_paths(),
     }
     return {
         "openapi": "3.1.0",
