@@ -32,10 +32,11 @@ from support.collector_command import CollectorProcess, collector_running, enrol
 from support.counting import counting
 
 if TYPE_CHECKING:
-    from edgerun.log.rows import Batch
     from collections.abc import Callable, Iterator
 
     from pytest_benchmark.fixture import BenchmarkFixture
+
+    from edgerun.log.rows import Batch
 
 FULL = os.environ.get("EDGERUN_BENCH_FULL") == "1"
 BACKLOG_EVENTS = 1_000_000 if FULL else 100_000
@@ -136,7 +137,7 @@ def sent_by_many(plan: Plan) -> dict:
 
 
 def test_against_json_lines_posted_to_the_same_server(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Events of five minutes a request, until all are in a Delta table; both land what came durably before they answer."""
+    """Events of five minutes a request, until all are in a Delta table; both land durably before they answer."""
     files = segments_of(tmp_path / "log", POSTS, FIVE_MINUTES)
     events = POSTS * FIVE_MINUTES
     posts = [gzip.compress(lines, 6) for lines in json_lines(tmp_path / "log", FIVE_MINUTES)]
@@ -144,7 +145,7 @@ def test_against_json_lines_posted_to_the_same_server(benchmark: BenchmarkFixtur
     data = tmp_path / "data"
     with collector_running(data) as collector, counting(collector.url) as relay:
         token = enrolled(data, "oven-1")
-        own, theirs = time.process_time(), collector.cpu_s()
+        theirs = collector.cpu_s()
         http = Http(relay.url)
         done = Uplink(http, "oven-1", str(tmp_path / "log"), SyncPolicy(), lambda _: True).run(token)
         http.close()

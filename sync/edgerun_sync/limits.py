@@ -41,6 +41,9 @@ class Limits(NamedTuple):
     headers_timeout_s: float = 15.0
     """Seconds that a connection may take to say what it wants."""
 
+    head_max_bytes: int = 64 * 2**10
+    """Bytes of a request before its body, counted in the pieces in which they come."""
+
     requests_per_s: float = 50.0
     """Requests of one caller a second, in the long run."""
 

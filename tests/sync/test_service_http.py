@@ -278,3 +278,12 @@ def test_a_body_that_does_not_come_is_given_up(collector, device, segment, monke
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall("\r\n".join(head).encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_headers_without_an_end_are_cut_off_at_the_limit(collector):
+    host, port = collector.url.removeprefix("http://").split(":")
+    piece = b"X-More: " + b"x" * 1014 + b"\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            connection.sendall(piece * 8 * 1024)
