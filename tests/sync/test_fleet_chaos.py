@@ -1,4 +1,4 @@
-"""The promise of exactly once with a whole fleet of real processes, over a network that fails, on disks that fill up."""
+"""The promise of exactly once with a fleet of real processes, over a network that fails, on disks that fill up."""
 
 from __future__ import annotations
 
