@@ -53,6 +53,9 @@ class Limits(NamedTuple):
     upload_part_max_bytes: int = 16 * 2**20
     """Bytes of one request of an upload; a larger blob comes in parts."""
 
+    head_max_bytes: int = 64 * 2**10
+    """Bytes of a request before its body, counted in the pieces in which they come."""
+
     requests_per_s: float = 50.0
     """Requests of one caller a second, in the long run."""
 
