@@ -35,6 +35,10 @@ class OvertakenError(TableError):
     """Another committer has changed the table since it was read. Read it again and look what is still to be done."""
 
 
+class QueryError(EdgerunError, ValueError):
+    """A question cannot be answered: it is no query, names what is not there, or its engine failed. The message says."""
+
+
 class WireError(EdgerunError, ValueError):
     """What one end of the wire sent is not what the protocol says."""
 
