@@ -36,7 +36,7 @@ class OvertakenError(TableError):
 
 
 class QueryError(EdgerunError, ValueError):
-    """A question cannot be answered: it is no query, names what is not there, or its engine failed. The message says."""
+    """A question cannot be answered: it names what is not there, would write, or its engine failed."""
 
 
 class WireError(EdgerunError, ValueError):

@@ -1,4 +1,4 @@
-"""What a fleet recorded, as tables: rows made of whole arrays, so that millions take seconds and their truth is known."""
+"""What a fleet recorded, as rows made of whole arrays: millions take seconds, and their truth is known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLASSES = ("0", "1", "2")
 def _source(version: str, arm: str, fallback: str | None = None) -> Source:
     model = f"model-{arm}"
     served = "model-control" if fallback else model
-    return Source("cards", version, served, model, ("ab", arm, served), arm, "split", fallback, None, ("y",))
+    return Source("cards", version, served, model, ("ab", arm, served), arm, "assigned", fallback, None, ("y",))
 
 
 SOURCES: tuple[Source | None, ...] = (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from duckdb.func import PythonUDFType
 
 from edgerun_sync.collector.arrow.hashes import spark_hashes
 from edgerun_sync.collector.arrow.tables import SLICE_ROWS
@@ -42,15 +43,16 @@ class DuckDB:
     dialect = "duckdb"
 
     def __init__(self, snapshots: Mapping[str, Snapshot], further: Mapping[str, Any]) -> None:
-        self.versions = {name: snapshot.version for name, snapshot in snapshots.items()}
+        self.versions: Mapping[str, int] = {name: snapshot.version for name, snapshot in snapshots.items()}
         self._connection = duckdb.connect()
         self._run("SET TimeZone = 'UTC'")
         self._run("SET python_enable_replacements = false")
-        self._run(f"SET temp_directory = {_text(os.path.join(tempfile.gettempdir(), f'edgerun-query-{os.getpid()}'))}")
+        spilled = Path(tempfile.gettempdir()) / f"edgerun-query-{os.getpid()}"
+        self._run(f"SET temp_directory = {_text(str(spilled))}")
         folders = {str(Path(file).parents[1]) for snapshot in snapshots.values() for file in snapshot.files[:1]}
         self._run(f"SET allowed_directories = [{', '.join(map(_text, sorted(folders)))}]")
         self._run("SET enable_external_access = false")
-        self._connection.create_function("xxhash64", spark_hashes, None, "BIGINT", type="arrow")
+        self._connection.create_function("xxhash64", spark_hashes, None, "BIGINT", type=PythonUDFType.ARROW)
         for name, snapshot in snapshots.items():
             self._view(name, snapshot)
         for name, table in further.items():
@@ -102,13 +104,18 @@ class DuckDB:
                 self._run(f"CREATE VIEW {_quoted(rows)} AS FROM {_files(snapshot.files)}")
             else:
                 self._connection.register(rows, snapshot.dataset() if snapshot.files else snapshot.schema.empty_table())
-            types = dict(self._connection.execute(f"SELECT name, type FROM {_columns_of(empty)}").fetchall())
-            there = {row[0] for row in self._connection.execute(f"SELECT name FROM {_columns_of(rows)}").fetchall()}
+            types, there = self._columns(empty), self._columns(rows)
             columns = [
                 _quoted(column) if column in there else f"NULL::{type_} AS {_quoted(column)}"
                 for column, type_ in types.items()
             ]
-            self._run(f"CREATE VIEW {_quoted(name)} AS SELECT {', '.join(columns)} FROM {_quoted(rows)}")
+            self._run(f"CREATE VIEW {_quoted(name)} AS SELECT {', '.join(columns)} FROM {_quoted(rows)}")  # noqa: S608 - quoted
+
+    def _columns(self, name: str) -> dict[str, str]:
+        """The columns of a table or view, and their types."""
+        return {
+            column: str(type_) for column, type_, *_ in self._connection.execute(f"DESCRIBE {_quoted(name)}").fetchall()
+        }
 
     def _run(self, statement: str) -> None:
         self._connection.execute(statement)
@@ -128,10 +135,6 @@ def _files(files: Sequence[str]) -> str:
     """A version's files; a column that some lack is missing in their rows."""
     listed = ", ".join(map(_text, files))
     return f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'day': DATE}}, union_by_name = true)"
-
-
-def _columns_of(name: str) -> str:
-    return f"pragma_table_info({_text(_quoted(name))})"
 
 
 def _quoted(name: str) -> str:

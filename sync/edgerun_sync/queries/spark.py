@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
+    from pyspark.sql.pandas.types import from_arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ CONNECT_S = 10.0
 """Seconds in which a server must take a connection: its client would try for minutes, and say nothing."""
 _PORT = 15002
 _REASON_CHARACTERS_MAX = 500
-_BEFORE = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*", re.DOTALL)
+_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(\w*)", re.DOTALL)
 _READS = {"SELECT", "VALUES"}
 
 
@@ -50,7 +51,7 @@ class SparkConnect:
     dialect = "pyspark"
 
     def __init__(self, url: str, snapshots: Mapping[str, Snapshot], further: Mapping[str, Any]) -> None:
-        self.versions = {name: snapshot.version for name, snapshot in snapshots.items()}
+        self.versions: Mapping[str, int] = {name: snapshot.version for name, snapshot in snapshots.items()}
         _require_answer(url)
         with _mapped():
             self._session: Any = SparkSession.builder.remote(url).create()
@@ -75,7 +76,11 @@ class SparkConnect:
     def give(self, name: str, table: Any) -> None:
         """See Engine."""
         with _mapped():
-            self._session.createDataFrame(table).createOrReplaceTempView(name)
+            if table.num_rows:
+                found = self._session.createDataFrame(table)
+            else:
+                found = self._session.createDataFrame([], from_arrow_schema(table.schema))
+            found.createOrReplaceTempView(name)
 
     def close(self) -> None:
         """See Engine."""
@@ -93,9 +98,10 @@ class SparkConnect:
         self.close()
 
     def _require_reading(self, statement: str) -> None:
-        word = _BEFORE.sub("", statement, count=1)[:6].upper().rstrip()
-        if word[:4] == "WITH":  # an INSERT may follow; but nothing that writes can be selected from
-            self._session.sql(f"SELECT * FROM ({statement}\n) LIMIT 0")
+        found = _FIRST_WORD.match(statement)
+        word = found[1].upper() if found else ""
+        if word == "WITH":  # an INSERT may follow; but nothing that writes can be selected from
+            self._session.sql(f"SELECT * FROM ({statement}\n) LIMIT 0")  # noqa: S608 - it is what was asked for
         elif word not in _READS:
             raise QueryError(f"a query is one SELECT, and this begins with {word!r}: the tables can only be read")
 

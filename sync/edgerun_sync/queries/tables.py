@@ -101,4 +101,4 @@ def divided(table: Any, by: Sequence[str], every: Every | None) -> tuple[Any, li
         return table, [*by]
     if every not in _UNITS:
         raise QueryError(f"time is divided into {', '.join(_UNITS)}, not {every!r}")
-    return table.mutate(begin=table.time.truncate(_UNITS[every])), [*by, "begin"]
+    return table.mutate(begin=table.time.truncate(_UNITS[every]).cast(table.time.type())), [*by, "begin"]

@@ -32,6 +32,16 @@ def as_values(reader: pa.RecordBatchReader) -> Iterator[list[Any]]:
             yield [_value(value) for value in row]
 
 
+def as_records(reader: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an answer as Python has them, by the columns' names.
+
+    Raises:
+        QueryError: the engine failed meanwhile.
+    """
+    for batch in _batches(reader):
+        yield from batch.to_pylist()
+
+
 def as_csv_texts(reader: pa.RecordBatchReader) -> Iterator[str]:
     """Yield an answer as CSV, names first; what is missing is empty, and what is nested is JSON.
 
