@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerun.cli.output import columns, examples, json_line
+from edgerun_sync.cli.export import export
 
 if TYPE_CHECKING:
     from edgerun_sync.collector.data import Data
@@ -40,6 +41,9 @@ def parse_listen(ctx: click.Context, param: click.Parameter, text: str) -> tuple
 )
 def collector() -> None:
     """Take in what a fleet recorded: land it durably, commit it to tables, each row once."""
+
+
+collector.add_command(export)
 
 
 @collector.command(

@@ -21,14 +21,15 @@ from edgerun_sync.experiments.health import (
     reporting_rate,
     several_arms,
 )
-from edgerun_sync.experiments.moments import Moments, merge
+from edgerun_sync.experiments.moments import merge
 from edgerun_sync.experiments.sample_ratio import PhaseCounts, sample_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from edgerun_sync.experiments.contrasts import Contrast
     from edgerun_sync.experiments.facts import Facts
+    from edgerun_sync.experiments.moments import Moments
 
 
 def findings_of(facts: Facts) -> tuple[Finding, ...]:
@@ -37,8 +38,9 @@ def findings_of(facts: Facts) -> tuple[Finding, ...]:
     units = sum(sum(phase.units.values()) for phase in facts.phases)
     found = [
         _checked("sample ratio", lambda: _sample_ratio(facts)),
-        _checked("reporting rate", lambda: reporting_rate(health.reported, health.assigned)),
     ]
+    if facts.plan.unit != "request":  # a request is heard of once, or never
+        found.append(_checked("reporting rate", lambda: reporting_rate(health.reported, health.assigned)))
     if any(metric.kind in LABELLED for metric in facts.plan.metrics.values()):
         found.append(_checked("label rate", lambda: _label_rate(facts)))
     found += [
@@ -55,10 +57,13 @@ def findings_of(facts: Facts) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def over_phases(facts: Facts) -> dict[str, Moments]:
+def over_phases(phases: Iterable[Mapping[str, Moments]]) -> dict[str, Moments]:
     """Return the moments of each arm over the units of all phases."""
-    arms = dict.fromkeys(arm for phase in facts.phases for arm in phase.moments)
-    return {arm: merge([phase.moments[arm] for phase in facts.phases if arm in phase.moments]) for arm in arms}
+    by_arm: dict[str, list[Moments]] = {}
+    for phase in phases:
+        for arm, moments in phase.items():
+            by_arm.setdefault(arm, []).append(moments)
+    return {arm: merge(parts) for arm, parts in by_arm.items()}
 
 
 def _checked(name: str, check: Callable[[], Finding]) -> Finding:
@@ -73,19 +78,18 @@ def _sample_ratio(facts: Facts) -> Finding:
 
 
 def _label_rate(facts: Facts) -> Finding:
-    return label_rate(over_phases(facts), facts.plan.control, LABELLED_CALLS, CALLS)
+    return label_rate(over_phases(phase.labels for phase in facts.phases), facts.plan.control, LABELLED_CALLS, CALLS)
 
 
 def _before(facts: Facts) -> dict[str, Contrast]:
     """Contrasts of the time before the experiment, of every metric that has one there."""
-    arms, control = over_phases(facts), facts.plan.control
-    found = {}
+    control, found = facts.plan.control, {}
     for name, metric in facts.plan.metrics.items():
-        covariate = covariate_of(name, metric)
-        if covariate is None or control not in arms or not all(part in arms[control].names for part in covariate):
+        arms, covariate = over_phases(phase.moments.get(name, {}) for phase in facts.phases), covariate_of(name, metric)
+        if covariate is None or control not in arms:
             continue
         for arm, moments in arms.items():
-            if arm == control:
+            if arm == control or not all(part in moments.names for part in covariate):
                 continue
             try:
                 found[f"{name} in {arm}"] = contrast(covariate, moments, arms[control])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgerun_bundles.experiment.plan import Plan
 
 CALLS, LABELLED_CALLS = "calls", "labelled"
-"""Variables that every unit has besides: its calls, and those of them with a label."""
+"""Variables of a unit that tell how much of it is labelled: its calls, and those of them with a label."""
 
 BEFORE = "before."
 """How the names of variables from before the experiment begin: those of CUPED."""
@@ -41,10 +41,10 @@ def covariate_of(name: str, metric: DeclaredMetric) -> Mean | Ratio | None:
     return Mean(BEFORE + found.value) if isinstance(found, Mean) else Ratio(*(BEFORE + part for part in found))
 
 
-def variables_of(plan: Plan) -> tuple[str, ...]:
-    """Return the variables of a unit that a plan's metrics need, `CALLS` and `LABELLED_CALLS` first."""
-    found = [compared_as(name, metric) for name, metric in plan.metrics.items()]
-    return (CALLS, LABELLED_CALLS, *(part for metric in found if metric is not None for part in metric))
+def variables_of(name: str, metric: DeclaredMetric) -> tuple[str, ...]:
+    """Return the variables of a unit that a metric needs; those of its covariate, which may be missing, are not in it."""
+    found = compared_as(name, metric)
+    return () if found is None else (*found,)
 
 
 def estimated_in(plan: Plan) -> tuple[str, ...]:

@@ -31,8 +31,11 @@ class PhaseFacts(NamedTuple):
     units: Mapping[str, int]
     """Units of each arm that were first exposed in it."""
 
-    moments: Mapping[str, Moments]
-    """By arm, over those units: the variables that `declared.variables_of` names, and those from before."""
+    moments: Mapping[str, Mapping[str, Moments]]
+    """By metric, then by arm, over those units: the variables that `declared.variables_of` names."""
+
+    labels: Mapping[str, Moments]
+    """By arm, over those units: `declared.CALLS` and `declared.LABELLED_CALLS`."""
 
     estimates: Mapping[str, Mapping[str, Quantile]]
     """By metric, then by arm: quantiles and areas under the curve, with variances clustered by unit."""

@@ -89,7 +89,8 @@ def _phase_document(phase: PhaseFacts) -> dict[str, Any]:
         "begin": phase.begin,
         "weights": _all(float, phase.weights),
         "units": _all(int, phase.units),
-        "moments": _all(_moments_document, phase.moments),
+        "moments": {name: _all(_moments_document, arms) for name, arms in phase.moments.items()},
+        "labels": _all(_moments_document, phase.labels),
         "estimates": {name: _all(Quantile._asdict, arms) for name, arms in phase.estimates.items()},
     }
 
@@ -100,7 +101,8 @@ def _phase(value: Any) -> PhaseFacts:
         begin=str(value["begin"]),
         weights=_all(_number, value["weights"]),
         units=_all(_count, value["units"]),
-        moments=_all(_moments, value["moments"]),
+        moments={str(name): _all(_moments, arms) for name, arms in value["moments"].items()},
+        labels=_all(_moments, value["labels"]),
         estimates={str(name): _all(_estimate, arms) for name, arms in value["estimates"].items()},
     )
 

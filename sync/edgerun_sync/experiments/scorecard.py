@@ -214,16 +214,13 @@ def _compared(facts: Facts, name: str, arm: str) -> tuple[Phased, bool]:
     if metric is None:
         phases = {phase.name: phase.estimates.get(name, {}) for phase in facts.phases}
         return compare_estimates(phases, arm, control), False
-    by_phase = {phase.name: phase.moments for phase in facts.phases}
+    by_phase = {phase.name: phase.moments.get(name, {}) for phase in facts.phases}
     covariate = covariate_of(name, declared)
-    if covariate is not None and _all_have(facts, covariate):
+    everywhere = [moments.names for arms in by_phase.values() for moments in arms.values()]
+    if covariate is not None and all(part in names for names in everywhere for part in covariate):
         with suppress(ExperimentError):  # too few units have a past; that says nothing of the metric itself
             return compare_phases(metric, [covariate], by_phase, arm, control), True
     return compare_phases(metric, [], by_phase, arm, control), False
-
-
-def _all_have(facts: Facts, parts: tuple[str, ...]) -> bool:
-    return all(part in found.names for phase in facts.phases for found in phase.moments.values() for part in parts)
 
 
 def _blank(plan: Plan, name: str) -> MetricCard:
