@@ -42,7 +42,7 @@ def covariate_of(name: str, metric: DeclaredMetric) -> Mean | Ratio | None:
 
 
 def variables_of(name: str, metric: DeclaredMetric) -> tuple[str, ...]:
-    """Return the variables of a unit that a metric needs; those of its covariate, which may be missing, are not in it."""
+    """Return the variables of a unit that a metric needs, without those of its covariate, which may be missing."""
     found = compared_as(name, metric)
     return () if found is None else (*found,)
 
