@@ -26,12 +26,8 @@ NAMED = ("first", "arm", "unit", "phase")
 """Columns of a unit besides its variables: `phase` is the version in which it first met its arm."""
 
 
-def of_plan(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[str], events: Any, labels: Any) -> Any:
-    """Ask for the calls of an experiment, errors among them, with their labels and the variables of its metrics.
-
-    A call belongs to it where the split assigned one of its arms. The variables of a metric that counts calls are two
-    columns, named as `experiments.declared` names them.
-    """
+def calls_of(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[str], events: Any) -> Any:
+    """Ask for the calls of an experiment, errors among them: those to which the split assigned one of its arms."""
     rows = events.filter(
         (events.bundle == bundle)
         & events.version.isin(versions)
@@ -39,12 +35,14 @@ def of_plan(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[str
         & (events.assignment == "assigned")
         & events.arm.isin(arms)
     )
-    rows = rows.mutate(unit=rows.id) if plan.unit == "request" else rows.filter(rows.unit.notnull())
-    return with_variables(plan, rows, labels)
+    return rows.mutate(unit=rows.id) if plan.unit == "request" else rows.filter(rows.unit.notnull())
 
 
 def with_variables(plan: Plan, rows: Any, labels: Any) -> Any:
-    """Ask for calls with their labels and the variables of a plan's metrics."""
+    """Ask for calls with their labels and the variables of a plan's metrics.
+
+    The variables of a metric that counts calls are two columns, named as `experiments.declared` names them.
+    """
     if any(metric.kind in LABELLED for metric in plan.metrics.values()):
         found = last_labels(labels).select(call="id", truth="truth")
         rows = rows.left_join(found, rows.id == found.call).drop("call")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS, covariate_of, estimated_in, variables_of
 from edgerun_sync.experiments.facts import Facts, ModelFacts, PhaseFacts, Provenance
-from edgerun_sync.queries.declared import of_plan, units_of, with_variables
+from edgerun_sync.queries.declared import calls_of, units_of, with_variables
 from edgerun_sync.queries.estimates import Cell, estimates, moments_by_cell
 from edgerun_sync.queries.experiment_health import health_facts
 from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, given, statement
@@ -70,8 +70,9 @@ def experiment_facts(
     arms = [*dict.fromkeys(arm for version in versions for arm in version.split.arms)]
     names = [version.name for version in versions]
     events, labels = between(EVENTS, until=until), between(LABELS, until=until)
-    rows = of_plan(plan, bundle, names, arms, events, labels)
-    begun = {row["version"]: row["begin"] for row in ask(engine, _begins(rows)).to_pylist()}
+    calls = calls_of(plan, bundle, names, arms, events)
+    rows = with_variables(plan, calls, labels)
+    begun = {row["version"]: row["begin"] for row in ask(engine, _begins(calls)).to_pylist()}
     if not begun:
         raise ExperimentError(
             f"no call of {bundle} {' or '.join(names)} was assigned to {' or '.join(arms)} before {until.isoformat()}; "
@@ -86,8 +87,7 @@ def experiment_facts(
     units = given(engine, _UNITS, ask(engine, question))  # a row a unit, asked once: all that follows is sums over it
     ran = [version for version in versions if version.name in begun]
     cells = _moments(engine, plan, units)
-    held = _with_phases(rows, units)
-    estimated = {name: estimates(engine, plan.metrics[name], held) for name in estimated_in(plan)}
+    estimated = {name: estimates(engine, plan.metrics[name], _with_phases(rows, units)) for name in estimated_in(plan)}
     return Facts(
         plan=plan,
         bundle=bundle,
@@ -96,7 +96,7 @@ def experiment_facts(
         phases=tuple(
             _phase(plan, one, begun[one.name], cells, estimated) for one in sorted(ran, key=lambda one: begun[one.name])
         ),
-        health=health_facts(engine, plan, ran, events, rows, units, begin + (until - begin) / 2, keys),
+        health=health_facts(engine, plan, ran, events, calls, units, begin + (until - begin) / 2, keys),
         models=ModelFacts(),
         drift=(),
         provenance=Provenance(
