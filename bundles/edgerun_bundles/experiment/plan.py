@@ -12,7 +12,7 @@ from edgerun.artifact import check_name
 from edgerun.errors import BundleError
 from edgerun.graph import RandomSplit
 from edgerun_bundles.experiment.fields import Fields
-from edgerun_bundles.experiment.metrics import DeclaredMetric, metric_document, parse_metric
+from edgerun_bundles.experiment.metrics import OUTCOMES, DeclaredMetric, metric_document, parse_metric
 from edgerun_bundles.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -249,6 +249,14 @@ def _check_whole(plan: Plan, fields: Fields) -> None:
     idle = [name for name in plan.metrics if name not in used]
     if idle:
         raise BundleError(f"{fields.where}: the metric {idle[0]!r} has no part; name it in 'success' or 'guardrails'")
+    for name, metric in plan.metrics.items():
+        if metric.kind == "error_rate" and plan.unit == "split_key":
+            raise BundleError(
+                f"{fields.where}: metric {name!r}: the log does not say whose call an error was; take 'fallback_rate', "
+                "or the unit 'device' or 'request'"
+            )
+        if metric.kind in OUTCOMES and plan.unit == "request":
+            raise BundleError(f"{fields.where}: metric {name!r}: an outcome is of a key or device, never of a request")
     if plan.units and plan.control not in plan.units:
         raise fields.wrong("units", f"with the control {plan.control!r} among them", dict(plan.units))
     if plan.maximum_days < plan.minimum_days:

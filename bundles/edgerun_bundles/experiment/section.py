@@ -1,4 +1,4 @@
-"""The commented section ``[experiment]`` that a plan starts from: it reads as it stands, and says what each field is."""
+"""The commented section ``[experiment]`` that a plan starts from: it reads as it stands, and explains each field."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ share = 0.95
 baseline = 0.005                    # seconds
 deviation = 0.004
 
-[experiment.metrics.errors]
-kind = "error_rate"
+[experiment.metrics.fallbacks]
+kind = "fallback_rate"
 deviation = 0.01
 
 # How much worse a guardrail may get: in its unit, or as a share of the control's value.
 [experiment.guardrails]
 latency = {{ relative_margin = 0.1 }}
-errors = {{ margin = 0.002 }}
+fallbacks = {{ margin = 0.002 }}
 
 # What the fleet brings: units that are there on the first day, new ones a day, and how alike those of a device are.
 [experiment.traffic]

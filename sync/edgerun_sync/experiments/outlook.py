@@ -68,7 +68,7 @@ def outlook(plan: Plan, shares: Mapping[str, float], traffic: Traffic) -> Outloo
     """Return what a plan takes.
 
     Args:
-        plan: with what is known of its metrics: a baseline for conversions and relative margins, a deviation for others.
+        plan: with what is known of its metrics: a baseline of conversions and relative margins, else a deviation.
         shares: of the units, that each arm gets; 1 together.
         traffic: of the fleet.
 

@@ -31,8 +31,8 @@ def traffic(engine: Engine, bundle: str, until: datetime) -> Traffic:
     days = ask(engine, first.group_by("day").agg(units=first.count()).order_by("day")).to_pylist()
     if len(days) < 2:
         raise ExperimentError(
-            f"the traffic of {bundle!r} cannot be measured: {len(days)} of the last {MEASURED_DAYS} days had new units; "
-            "say it with --at-once and --per-day"
+            f"the traffic of {bundle!r} cannot be measured: {len(days)} of the last {MEASURED_DAYS} days had new "
+            "units; say it with --at-once and --per-day"
         )
     span = (days[-1]["day"] - days[0]["day"]).days
     return Traffic(days[0]["units"], sum(day["units"] for day in days[1:]) / span)
