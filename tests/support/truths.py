@@ -37,7 +37,7 @@ START_US = 1_700_000_000_000_000
 ARMS = ("control", "challenger")
 SPLIT = Split("truth/ab", dict.fromkeys(ARMS, 1))
 KEYS = [f"session-{number}" for number in range(UNITS)]
-FAULTS = ("crash", "lost telemetry", "wrong split", "labels of right answers", "none")
+FAULTS = ("crash", "lost telemetry", "wrong split", "lost labels", "none")
 
 PLAN = parse_plan(
     {
@@ -110,8 +110,8 @@ def calls_of(seed: int, effect: float, fault: str = "none") -> Calls:
         heard = ~((rng.random(UNITS) < 0.25) & (arms == 1))[session]
     elif fault == "wrong split":
         arms = np.where(rng.random(UNITS) < 0.05, 1 - arms, arms)
-    elif fault == "labels of right answers":
-        is_labelled &= (arms[session] == 0) | is_right
+    elif fault == "lost labels":
+        is_labelled &= (arms[session] == 0) | (is_right & (rng.random(len(session)) < 0.7))
     order = np.argsort(time_us, kind="stable")
     order = order[heard[order]]
     time_us[order[0]] = 0  # so that every fleet begins at the same moment
