@@ -39,7 +39,9 @@ def _each_question_is_said_once():
 
 
 def card_of(tmp_path, seed, fault="none", effect=EFFECT):
-    return scorecard(truths.facts_of(tmp_path / f"{seed}-{truths.FAULTS.index(fault)}", truths.calls_of(seed, effect, fault)))
+    return scorecard(
+        truths.facts_of(tmp_path / f"{seed}-{truths.FAULTS.index(fault)}", truths.calls_of(seed, effect, fault))
+    )
 
 
 def test_the_interval_of_the_report_holds_the_truth_at_its_rate(tmp_path):

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgerun.cli.output import examples, json_line
+from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_sync.cli.query import ENGINE
 from edgerun_sync.errors import ExperimentError
 
 if TYPE_CHECKING:
+    from edgerun.bundle import Bundle
     from edgerun.nodes import RandomSplit
     from edgerun_bundles.definition import Definition
     from edgerun_bundles.experiment.plan import Plan
@@ -129,10 +131,12 @@ def plan(
 @click.option(
     "--bundle",
     "bundles",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     multiple=True,
-    help="A bundle in which it ran; once for each version, that of the plan last.",
+    metavar="BUNDLE",
+    help="A folder, tar, layout or NAME@VERSION in which it ran; once for each version, that of the plan last.",
 )
+@REPOSITORY_OPTION
 @click.option(
     "--keys",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -150,6 +154,7 @@ def report(
     data: str | None,
     engine: str | None,
     bundles: tuple[Path, ...],
+    repository: str | None,
     keys: Path | None,
     facts: Path | None,
     until: datetime,
@@ -158,7 +163,7 @@ def report(
     """Print the scorecard of the experiment NAME: health first, then effects, and the verdict with its reason."""
     if (data is None) == (facts is None):
         raise click.UsageError("give --data and --bundle, or --facts")
-    found = _kept(facts) if facts is not None else _asked(str(data), engine, bundles, keys, until)
+    found = _kept(facts) if facts is not None else _asked(str(data), engine, _read(bundles, repository), keys, until)
     if found.plan.name != name:
         raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
     from edgerun_sync.experiments.scorecard import scorecard  # noqa: PLC0415 - brings scipy
@@ -205,25 +210,34 @@ def _kept(path: Path) -> Facts:
     return parse_facts(document["facts"] if isinstance(document, dict) and "facts" in document else document, str(path))
 
 
-def _asked(data: str, engine: str | None, bundles: tuple[Path, ...], keys: Path | None, until: datetime) -> Facts:
-    from edgerun import bundle as bundles_of  # noqa: PLC0415 - brings numpy and the core
+def _read(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
+    """The bundles; whoever looks at them later needs none of their files."""
+    from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
+
+    if not bundles:
+        raise click.UsageError("--data needs --bundle: the plan and the split are in the bundle")
+    found = []
+    for path in bundles:
+        with opened(path, repository) as one:
+            found.append(one.bundle)
+    return found
+
+
+def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | None, until: datetime) -> Facts:
     from edgerun.graph import RandomSplit  # noqa: PLC0415 - likewise
     from edgerun_bundles.experiment.plan import check_plan, parse_plan  # noqa: PLC0415 - likewise
     from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
     from edgerun_sync.queries.experiment import Version, experiment_facts  # noqa: PLC0415 - likewise
 
-    if not bundles:
-        raise click.UsageError("--data needs --bundle: the plan and the split are in the bundle")
-    read = [bundles_of.read(path) for path in bundles]
-    last = read[-1]
+    last = bundles[-1]
     if not last.experiment:
-        raise ExperimentError(f"{bundles[-1]} has no experiment")
-    found = parse_plan(dict(last.experiment), str(bundles[-1]))
+        raise ExperimentError(f"{last.name}@{last.version} has no experiment; name the version that has the plan last")
+    found = parse_plan(dict(last.experiment), f"{last.name}@{last.version}")
     versions = []
-    for path, bundle in zip(bundles, read, strict=True):
+    for bundle in bundles:
         if bundle.name != last.name:
-            raise ExperimentError(f"{path} is a version of {bundle.name!r}, not of {last.name!r}")
-        check_plan(found, bundle.graph, str(path))
+            raise ExperimentError(f"{bundle.name}@{bundle.version} is no version of {last.name!r}")
+        check_plan(found, bundle.graph, f"{bundle.name}@{bundle.version}")
         node = bundle.graph.nodes[found.node]
         assert isinstance(node, RandomSplit)
         versions.append(Version(bundle.version, node.split))

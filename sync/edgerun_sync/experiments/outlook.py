@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edgerun_bundles.experiment.metrics import DeclaredMetric
     from edgerun_bundles.experiment.plan import Plan, Tolerance
 
-CURVE_POINTS = 11
+CURVE_POINTS = 8
 """Of the power curve, from a quarter of the minimum effect to two of it."""
 
 
