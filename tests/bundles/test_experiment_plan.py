@@ -7,7 +7,7 @@ import json
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgerun import bundle
@@ -155,6 +155,7 @@ def test_limits_hold_to_the_last_character_and_metric():
     assert parse_plan(changed(["maximum_days"], DAYS_MAX), "here").maximum_days == DAYS_MAX
 
 
+@settings(max_examples=40)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),

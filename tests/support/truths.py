@@ -6,6 +6,7 @@ are alike (ICC 0.1). Everything goes through real segments, landing, committing 
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,30 +36,43 @@ DAYS = 20
 DAY_US = 86_400 * 10**6
 START_US = 1_700_000_000_000_000
 ARMS = ("control", "challenger")
-SPLIT = Split("truth/ab", dict.fromkeys(ARMS, 1))
+SPLIT = Split("cards/ab", dict.fromkeys(ARMS, 1))
 KEYS = [f"session-{number}" for number in range(UNITS)]
 FAULTS = ("crash", "lost telemetry", "wrong split", "lost labels", "none")
 
-PLAN = parse_plan(
-    {
-        "name": "truth",
-        "node": "ab",
-        "control": "control",
-        "null": "the challenger is right no more often",
-        "alternative": "the challenger is right more often",
-        "primary": "accuracy",
-        "minimum_effect": 0.05,
-        "minimum_days": 14,
-        "maximum_days": 28,
-        "units": dict.fromkeys(ARMS, UNITS // 2),
-        "metrics": {
-            "accuracy": {"kind": "accuracy", "deviation": 0.2},
-            "fallbacks": {"kind": "fallback_rate", "deviation": 0.05},
-        },
-        "guardrails": {"fallbacks": {"margin": 0.02}},
-    },
-    "the plan of these tests",
-)
+DEFINITION = """
+name = "cards"
+version = "1.0.0"
+route = "ab"
+[models]
+control = "control.onnx"
+challenger = "challenger.onnx"
+[nodes.ab]
+kind = "random_split"
+weights = { control = 1, challenger = 1 }
+split_key = "session"
+[experiment]
+name = "truth"
+node = "ab"
+control = "control"
+null = "the challenger is right no more often"
+alternative = "the challenger is right more often"
+primary = "accuracy"
+minimum_effect = 0.05
+minimum_days = 14
+maximum_days = 28
+units = { control = 150, challenger = 150 }
+[experiment.metrics.accuracy]
+kind = "accuracy"
+deviation = 0.2
+[experiment.metrics.fallbacks]
+kind = "fallback_rate"
+deviation = 0.05
+[experiment.guardrails]
+fallbacks = { margin = 0.02 }
+"""
+
+PLAN = parse_plan(tomllib.loads(DEFINITION)["experiment"], "the plan of these tests")
 
 _SHAPES = ((), (OutputShape(1, 7, 1),))
 _SOURCES = {

@@ -6,15 +6,18 @@ takes fewer.
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
+from edgerun.cli import main
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
 from edgerun_sync.experiments.scorecard import scorecard
 from edgerun_sync.queries import tables
-from support import truths
+from support import models, truths
 
 pytestmark = pytest.mark.slow
 FLEETS = int(os.environ.get("EDGERUN_TRUTH_FLEETS", "12"))
@@ -89,3 +92,28 @@ def test_what_the_tables_say_is_what_the_devices_did(tmp_path):
         assert phase.labels[arm].mean_of("calls") * accuracy.n == pytest.approx(own.sum())
     assert facts.health.audited == sum(phase.units.values())
     assert facts_document(parse_facts(facts_document(facts), "the test")) == facts_document(facts)
+
+
+def test_the_command_asks_the_tables_and_measures_their_traffic(tmp_path):
+    source, data = tmp_path / "cards", tmp_path / "data"
+    source.mkdir()
+    for arm in truths.ARMS:
+        (source / f"{arm}.onnx").write_bytes(models.steady())
+    (source / "bundle.toml").write_text(truths.DEFINITION)
+    (tmp_path / "keys.txt").write_text("\n".join(truths.KEYS))
+    read = lambda *arguments: CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)  # noqa: E731 - short
+    assert read("bundle", "build", source, "-o", tmp_path / "cards.tar", "--no-provenance").exit_code == 0
+    truths.facts_of(data, truths.calls_of(11, 0.15))
+    asked = ("--data", data, "--bundle", tmp_path / "cards.tar", "--until", "2023-12-04T22:13:20")
+    found = read("experiment", "report", "truth", *asked, "--keys", tmp_path / "keys.txt", "--format", "json")
+    document = json.loads(found.output)
+    assert document["verdicts"]["challenger"]["verdict"] == "SHIP", document["verdicts"]
+    assert "SELECT" in document["facts"]["provenance"]["queries"]["units"]
+    assert document["facts"]["provenance"]["tables"]["events"] >= 1
+    unaudited = json.loads(read("experiment", "report", "truth", *asked, "--format", "json").output)
+    assert unaudited["verdicts"]["challenger"]["verdict"] == "NO VERDICT"
+    plan = json.loads(
+        read("experiment", "plan", source, "--data", data, "--until", "2023-12-04T22:13:20", "--json").output
+    )
+    assert 0 < plan["traffic"]["at_once"] < truths.UNITS
+    assert plan["traffic"]["per_day"] > 1

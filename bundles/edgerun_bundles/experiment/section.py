@@ -93,6 +93,11 @@ def add_section(folder: Path, name: str, node: str | None = None) -> str:
     return chosen
 
 
+def _key(arm: str) -> str:
+    """An arm as a key of TOML: bare where it may be."""
+    return arm if arm.replace("-", "").replace("_", "").isalnum() else json.dumps(arm)
+
+
 def section(name: str, node: str, split: RandomSplit) -> str:
     """Return the section for a random split, as TOML with comments."""
     treatments = " and ".join(arm for arm in split.split.arms if arm != split.control)
@@ -103,5 +108,5 @@ def section(name: str, node: str, split: RandomSplit) -> str:
         control=json.dumps(split.control),
         null=json.dumps(f"{treatments} answers no more calls rightly than {split.control}"),
         alternative=json.dumps(f"{treatments} answers more calls rightly than {split.control}"),
-        units=", ".join(f"{json.dumps(arm)} = 10_000" for arm in split.split.arms),
+        units=", ".join(f"{_key(arm)} = 10_000" for arm in split.split.arms),
     )

@@ -137,10 +137,6 @@ def _spread(plan: Plan) -> Spread:
     if metric.kind == "conversion":
         base = _known(plan.primary, "baseline", metric.baseline)
         other = base + _toward(metric, plan.minimum_effect)
-        if not 0 < other < 1:
-            raise ExperimentError(
-                f"{plan.primary!r} converts {base:g}, and {other:g} with the minimum effect: no share"
-            )
         return Spread(math.sqrt(other * (1 - other)), math.sqrt(base * (1 - base)))
     deviation = _known(plan.primary, "deviation", metric.deviation)
     return Spread(deviation, deviation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def outlook_text(plan: Plan, found: Outlook, traffic: Traffic) -> str:
         )
         for effect, power in found.curve
     ]
-    written = ", ".join(f"{arm} = {count}" for arm, count in units.items())
+    written = ", ".join(f"{arm if '.' not in arm else json.dumps(arm)} = {count}" for arm, count in units.items())
     advice = "" if dict(plan.units) == dict(units) else f"\n\nTo be written into the plan:\nunits = {{ {written} }}"
     late = ""
     if found.days is None or found.days > plan.maximum_days:
