@@ -68,5 +68,8 @@ class Limits(NamedTuple):
     looks_max: int = 100
     """Looks at a sequential experiment that a plan counts: more hardly change its sample, and take seconds."""
 
+    query_rows_shown_max: int = 1000
+    """Rows of an answer that a command prints as a table for people."""
+
 
 LIMITS = Limits()

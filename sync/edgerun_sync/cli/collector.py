@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerun.cli.output import columns, examples, json_line
+from edgerun_sync.cli.export import export
 from edgerun_sync.cli.tables import compact, erase, rebuild
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def parse_listen(ctx: click.Context, param: click.Parameter, text: str) -> tuple
 )
 def collector() -> None:
     """Take in what a fleet recorded: land it durably, commit it to tables, each row once."""
+
+
+collector.add_command(export)
 
 
 @collector.command(

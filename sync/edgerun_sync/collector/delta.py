@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -18,7 +18,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from edgerun_sync.collector.arrow.erasing import remaining
 from edgerun_sync.collector.arrow.parquet import day_files, merged_file
-from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS
+from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS, as_schema
 from edgerun_sync.collector.arrow.tables import count
 from edgerun_sync.collector.listing import is_under_way, listed_files, small_files
 from edgerun_sync.errors import OvertakenError, TableError
@@ -39,7 +39,32 @@ KEEP_HOURS = 7 * 24
 FILE_BYTES = 64 * 2**20
 _COMPACTED, _REWRITTEN = "compacted", "rewritten"
 _REWRITES = "rewrites"
+_READER_VERSION_MAX = 2
+"""From 3 on, a file may have rows that another file says are gone."""
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
+
+
+class Snapshot(NamedTuple):
+    """One version of a table, for readers.
+
+    Attributes:
+        url: of the table.
+        version: its number.
+        files: those of the version, as paths where the table is in a folder, else as URLs.
+        schema: a pyarrow.Schema; a file may lack columns, which are missing in its rows.
+        dataset: makes a pyarrow Dataset of the files, wherever they are.
+    """
+
+    url: str
+    version: int
+    files: tuple[str, ...]
+    schema: Any
+    dataset: Callable[[], Any]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files have paths."""
+        return self.url.startswith("file:")
 
 
 class DeltaTables:
@@ -259,6 +284,27 @@ class DeltaTables:
             TableError: it cannot be read.
         """
         return self._fresh(name).to_pyarrow_table()
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Return the newest version of every table, by name.
+
+        Raises:
+            TableError: one cannot be read.
+        """
+        return {name: self._snapshot(name) for name in SCHEMAS}
+
+    def _snapshot(self, name: str) -> Snapshot:
+        table = self._fresh(name)
+        if table.protocol().min_reader_version > _READER_VERSION_MAX:
+            raise TableError(
+                f"the table {name} was changed by a writer whose rows cannot be read by files (Delta's reader version "
+                f"{table.protocol().min_reader_version}); rebuild it from what was landed"
+            )
+        url = self.url(name)
+        frozen = DeltaTable(url, version=table.version(), storage_options=self._options)
+        return Snapshot(
+            url, frozen.version(), tuple(frozen.file_uris()), as_schema(frozen.schema()), frozen.to_pyarrow_dataset
+        )
 
     def _append(self, name: str, lane: int, number: int, files: Callable[[], list[DayFile]]) -> bool:
         """Add rows to one table, unless it has this batch; returns whether they were added."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 MOMENT = pa.timestamp("us", "UTC")
@@ -108,3 +110,8 @@ def file_schema(schema: pa.Schema) -> pa.Schema:
 def coded(field: pa.Field) -> pa.Field:
     """Return a field as it is written: a text of few distinct ones has codes."""
     return field.with_type(CODED) if field.name in _FEW and field.type == pa.string() else field
+
+
+def as_schema(schema: Any) -> pa.Schema:
+    """Return whatever says that it is a schema of Arrow as one of pyarrow."""
+    return pa.schema(schema)

@@ -1,0 +1,104 @@
+"""The tables as Ibis sees them, and how a question about them is asked. Nothing here touches a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import ibis
+
+from edgerun_sync.collector.arrow.devices import DEVICES as _DEVICES
+from edgerun_sync.collector.arrow.schemas import SCHEMAS
+from edgerun_sync.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from edgerun_sync.queries.engines import Engine
+
+Every: TypeAlias = Literal["minute", "hour", "day", "week"]
+"""A length of time into which rows are divided, in UTC; weeks begin on Monday."""
+
+BY = ("bundle", "version", "model", "arm")
+"""What tells one thing that serves from another."""
+
+CALLS = ("inference", "fallback")
+"""The kinds of events that answered a call."""
+
+EVENTS, LABELS, PROFILES, LIFECYCLE, CAPTURES = (
+    ibis.table(ibis.Schema.from_pyarrow(SCHEMAS[name]), name=name)
+    for name in ("events", "labels", "profiles", "lifecycle", "captures")
+)
+"""The tables of PROTOCOL.md, section 5."""
+
+DEVICES = ibis.table(ibis.Schema.from_pyarrow(_DEVICES), name="devices")
+"""A row for each device, as it checked in last."""
+
+_UNITS = {"minute": "m", "hour": "h", "day": "D", "week": "W"}
+
+
+def statement(question: Any, dialect: str) -> str:
+    """Return a question, an Ibis table expression, as SQL.
+
+    Args:
+        question: an expression over the tables of this module, or of what an engine was given.
+        dialect: of an engine.
+
+    Raises:
+        QueryError: the dialect cannot say it.
+    """
+    if dialect == "pyspark":
+        ibis.pyspark.name  # noqa: B018 - it loads the options of the dialect
+    try:
+        return str(ibis.to_sql(question, dialect=dialect))
+    except ibis.IbisError as error:
+        raise QueryError(f"this cannot be asked in {dialect}: {error}") from error
+
+
+def ask(engine: Engine, question: Any) -> Any:
+    """Return the answer to a question as a pyarrow.Table, of the types that the question says.
+
+    Raises:
+        QueryError: the engine failed, or the question cannot be said in its dialect.
+    """
+    found = engine.rows(statement(question, engine.dialect))
+    return found.select(question.columns).cast(question.schema().to_pyarrow())
+
+
+def given(engine: Engine, name: str, table: Any) -> Any:
+    """Let an engine see a pyarrow.Table, and return it as questions are asked of it.
+
+    Raises:
+        QueryError: the engine cannot take it.
+    """
+    engine.give(name, table)
+    return ibis.table(ibis.Schema.from_pyarrow(table.schema), name=name)
+
+
+def between(table: Any, since: datetime | None = None, until: datetime | None = None) -> Any:
+    """Return the rows of a table from one time on and up to, not including, another; both with a zone.
+
+    Raises:
+        QueryError: a time has no zone.
+    """
+    for time in (since, until):
+        if time is not None and time.tzinfo is None:
+            raise QueryError(f"the time {time.isoformat()} has no zone; write one, such as +00:00")
+    found = table if since is None else table.filter(table.time >= ibis.literal(since))
+    return found if until is None else found.filter(found.time < ibis.literal(until))
+
+
+def divided(table: Any, by: Sequence[str], every: Every | None) -> tuple[Any, list[str]]:
+    """Return a table, with the column ``begin`` where times are divided, and the columns to group by.
+
+    Raises:
+        QueryError: there is no such column, or no such length.
+    """
+    missing = [name for name in by if name not in table.columns]
+    if missing:
+        raise QueryError(f"there is no column {missing[0]!r} to group by, only {', '.join(table.columns)}")
+    if every is None:
+        return table, [*by]
+    if every not in _UNITS:
+        raise QueryError(f"time is divided into {', '.join(_UNITS)}, not {every!r}")
+    return table.mutate(begin=table.time.truncate(_UNITS[every]).cast(table.time.type())), [*by, "begin"]
