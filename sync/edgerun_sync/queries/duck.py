@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from edgerun_sync.collector.delta import Snapshot
 
+_AS_SPARK = ("unix_micros(moment) AS epoch_us(moment)", "timestamp_micros(number) AS make_timestamptz(number)")
+"""Functions of Spark, so that a question is the same on both engines."""
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -52,6 +54,8 @@ class DuckDB:
         folders = {str(Path(file).parents[1]) for snapshot in snapshots.values() for file in snapshot.files[:1]}
         self._run(f"SET allowed_directories = [{', '.join(map(_text, sorted(folders)))}]")
         self._run("SET enable_external_access = false")
+        for macro in _AS_SPARK:
+            self._run(f"CREATE MACRO {macro}")
         self._connection.create_function("xxhash64", spark_hashes, None, "BIGINT", type=PythonUDFType.ARROW)
         for name, snapshot in snapshots.items():
             self._view(name, snapshot)
