@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+from urllib.request import url2pathname
 
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -37,6 +39,7 @@ _COMPACTED = "compacted"
 _REWRITES = "rewrites"
 _READER_VERSION_MAX = 2
 """From 3 on, a file may have rows that another file says are gone."""
+_LOCAL = "file://"
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
 
 
@@ -60,7 +63,7 @@ class Snapshot(NamedTuple):
     @property
     def is_local(self) -> bool:
         """Whether the files have paths."""
-        return self.url.startswith("file:")
+        return self.url.startswith(_LOCAL)
 
 
 class DeltaTables:
@@ -245,9 +248,11 @@ class DeltaTables:
             )
         url = self.url(name)
         frozen = DeltaTable(url, version=table.version(), storage_options=self._options)
-        return Snapshot(
-            url, frozen.version(), tuple(frozen.file_uris()), as_schema(frozen.schema()), frozen.to_pyarrow_dataset
-        )
+        files = frozen.file_uris()
+        if url.startswith(_LOCAL):  # delta-rs gives neither paths nor URLs where a folder's name has a space
+            root, listed = url2pathname(url.removeprefix(_LOCAL)), frozen.get_add_actions(flatten=True)
+            files = [f"{root}/{unquote(path)}" for path in listed.column("path").to_pylist()]
+        return Snapshot(url, table.version(), tuple(files), as_schema(frozen.schema()), frozen.to_pyarrow_dataset)
 
     def _append(self, name: str, lane: int, number: int, rows: Rows) -> bool:
         """Add rows to one table, unless it has this batch; returns whether they were added."""
