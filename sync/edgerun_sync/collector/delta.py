@@ -15,8 +15,10 @@ from urllib.request import url2pathname
 
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
+from edgerun_sync.collector.arrow.datasets import dataset_of
 from edgerun_sync.collector.arrow.parquet import day_files, merged_file
 from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS, as_schema
 from edgerun_sync.collector.arrow.tables import KINDS
@@ -249,10 +251,16 @@ class DeltaTables:
         url = self.url(name)
         frozen = DeltaTable(url, version=table.version(), storage_options=self._options)
         files = frozen.file_uris()
+        listed = frozen.get_add_actions(flatten=True)
+        paths = [unquote(path) for path in listed.column(listed.schema.names.index("path")).to_pylist()]
         if url.startswith(_LOCAL):  # delta-rs gives neither paths nor URLs where a folder's name has a space
-            root, listed = url2pathname(url.removeprefix(_LOCAL)), frozen.get_add_actions(flatten=True)
-            files = [f"{root}/{unquote(path)}" for path in listed.column("path").to_pylist()]
-        return Snapshot(url, table.version(), tuple(files), as_schema(frozen.schema()), frozen.to_pyarrow_dataset)
+            files = [f"{url2pathname(url.removeprefix(_LOCAL))}/{path}" for path in paths]
+        schema = as_schema(frozen.schema())
+
+        def dataset() -> Any:  # delta-rs's own one leaves rows out where a filter is on a column without statistics
+            return dataset_of(DeltaStorageHandler(url, self._options), paths, schema)
+
+        return Snapshot(url, table.version(), tuple(files), schema, dataset)
 
     def _append(self, name: str, lane: int, number: int, rows: Rows) -> bool:
         """Add rows to one table, unless it has this batch; returns whether they were added."""

@@ -107,18 +107,18 @@ def divided(table: Any, by: Sequence[str], every: Every | None) -> tuple[Any, li
     if every not in _LENGTHS_US:
         raise QueryError(f"time is divided into {', '.join(_LENGTHS_US)}, not {every!r}")
     length, shift = _LENGTHS_US[every], _MONDAY_US if every == "week" else 0
-    since_1970 = _microseconds(table.time)
+    since_1970 = microseconds(table.time)
     within = ((since_1970 + shift) % length + length) % length  # a remainder has the sign of what was divided
     return table.mutate(begin=_moment(since_1970 - within)), [*by, "begin"]
 
 
 @ibis.udf.scalar.builtin(name="unix_micros", signature=((_MOMENT,), "int64"))  # type: ignore[untyped-decorator]  # Ibis has no types
-def _microseconds(time):  # type: ignore[no-untyped-def]
+def microseconds(time):  # type: ignore[no-untyped-def]
     """Microseconds since 1970: cutting them is exact, and eight times as fast as DuckDB's date_trunc."""
 
 
 @ibis.udf.scalar.builtin(name="timestamp_micros", signature=(("int64",), _MOMENT))  # type: ignore[untyped-decorator]  # likewise
-def _moment(microseconds):  # type: ignore[no-untyped-def]
+def _moment(number):  # type: ignore[no-untyped-def]
     """The time of microseconds since 1970."""
 
 

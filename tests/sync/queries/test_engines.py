@@ -140,11 +140,11 @@ def test_a_query_may_begin_with_with_on_both(engines):
 
 
 def test_a_long_query_ends_with_ctrl_c(duck):
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(KeyboardInterrupt):
-            duck.rows("SELECT count(*) FROM range(1000000000000) a, events")
+            duck.rows("SELECT count(*) FROM range(100000000000) a")
     finally:
         signal.signal(signal.SIGALRM, previous)
     assert count(duck) > 0
@@ -204,22 +204,19 @@ def test_profiles_can_be_had_by_day(duck):
     assert (group.by, group.merged, group.begin.hour) == ({"device": "device-00000"}, 1, 0)
 
 
-def test_devices_that_checked_in_and_that_sent_rows_are_shown(small, sail_url):
+def test_devices_that_checked_in_and_that_sent_rows_are_shown(small, engines):
     folder, data = small
     devices = Devices(data.objects)
     devices.enrol("device-00001")
     devices.enrol("silent")
     devices.check_in("device-00001", parse(CheckIn, json.dumps(SAID).encode()))
     at = max(data.tables.rows("events")["time"].to_pylist())
-    answers = []
-    for url in (None, None):
-        with open_engine(str(folder), url) as engine:
-            answers.append(sorted(ask(engine, device_states(at)).to_pylist(), key=lambda row: row["device"]))
-            said = engine.rows("SELECT backlog_segments, lost, errors, arch FROM devices WHERE device = 'device-00001'")
-            assert said.to_pylist() == [
-                {"backlog_segments": 2, "lost": [("call", 7)], "errors": ["the disk was full"], "arch": "aarch64"}
-            ]
-    found = {row["device"]: row for row in answers[0]}
+    with open_engine(str(folder)) as engine:
+        found = {row["device"]: row for row in ask(engine, device_states(at)).to_pylist()}
+        said = engine.rows("SELECT backlog_segments, lost, errors, arch FROM devices WHERE device = 'device-00001'")
+    assert said.to_pylist() == [
+        {"backlog_segments": 2, "lost": [("call", 7)], "errors": ["the disk was full"], "arch": "aarch64"}
+    ]
     assert set(found) == {f"device-0000{number}" for number in range(6)} | {"silent"}
     assert found["silent"]["events"] == 0
     assert found["silent"]["last_event"] is None
@@ -227,6 +224,7 @@ def test_devices_that_checked_in_and_that_sent_rows_are_shown(small, sail_url):
     assert found["device-00001"]["seen"] is not None
     assert found["device-00002"]["behind_s"] >= 0
     assert found["device-00002"]["lag_s"] >= 0
+    assert len(engines.ask(device_states(at), "device")) == 40
 
 
 def test_an_empty_table_of_devices_reaches_spark(engines):
