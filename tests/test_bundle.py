@@ -530,9 +530,7 @@ def test_an_impossible_folder_is_refused(folder):
 
 
 def test_a_file_is_no_bundle(onnx):
-    with pytest.raises(
-        BundleError, match="is not the manifest that its name promises"
-    ):
+    with pytest.raises(BundleError, match="is not the manifest that its name promises"):
         bundle.read(onnx(DOUBLE))
 
 

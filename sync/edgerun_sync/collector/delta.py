@@ -10,17 +10,19 @@ from __future__ import annotations
 import time
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
 from edgerun_sync.collector.arrow.erasing import remaining
 from edgerun_sync.collector.arrow.parquet import day_files, merged_file
-from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS, as_schema
+from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS
 from edgerun_sync.collector.arrow.tables import count
 from edgerun_sync.collector.listing import is_under_way, listed_files, small_files
+from edgerun_sync.collector.snapshots import Snapshot, snapshot_of
 from edgerun_sync.errors import OvertakenError, TableError
 
 if TYPE_CHECKING:
@@ -39,32 +41,7 @@ KEEP_HOURS = 7 * 24
 FILE_BYTES = 64 * 2**20
 _COMPACTED, _REWRITTEN = "compacted", "rewritten"
 _REWRITES = "rewrites"
-_READER_VERSION_MAX = 2
-"""From 3 on, a file may have rows that another file says are gone."""
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
-
-
-class Snapshot(NamedTuple):
-    """One version of a table, for readers.
-
-    Attributes:
-        url: of the table.
-        version: its number.
-        files: those of the version, as paths where the table is in a folder, else as URLs.
-        schema: a pyarrow.Schema; a file may lack columns, which are missing in its rows.
-        dataset: makes a pyarrow Dataset of the files, wherever they are.
-    """
-
-    url: str
-    version: int
-    files: tuple[str, ...]
-    schema: Any
-    dataset: Callable[[], Any]
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the files have paths."""
-        return self.url.startswith("file:")
 
 
 class DeltaTables:
@@ -294,17 +271,9 @@ class DeltaTables:
         return {name: self._snapshot(name) for name in SCHEMAS}
 
     def _snapshot(self, name: str) -> Snapshot:
-        table = self._fresh(name)
-        if table.protocol().min_reader_version > _READER_VERSION_MAX:
-            raise TableError(
-                f"the table {name} was changed by a writer whose rows cannot be read by files (Delta's reader version "
-                f"{table.protocol().min_reader_version}); rebuild it from what was landed"
-            )
-        url = self.url(name)
-        frozen = DeltaTable(url, version=table.version(), storage_options=self._options)
-        return Snapshot(
-            url, frozen.version(), tuple(frozen.file_uris()), as_schema(frozen.schema()), frozen.to_pyarrow_dataset
-        )
+        url, version = self.url(name), self._fresh(name).version()
+        frozen = DeltaTable(url, version=version, storage_options=self._options)  # no writer of ours moves this one on
+        return snapshot_of(frozen, url, lambda: DeltaStorageHandler(url, self._options))
 
     def _append(self, name: str, lane: int, number: int, files: Callable[[], list[DayFile]]) -> bool:
         """Add rows to one table, unless it has this batch; returns whether they were added."""

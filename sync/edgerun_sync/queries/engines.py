@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from edgerun_sync.collector.delta import Snapshot
+    from edgerun_sync.collector.snapshots import Snapshot
 
 DEVICES = "devices"
 """A table besides: a row for each device that ever checked in, as it did last."""
