@@ -113,7 +113,7 @@ def divided(table: Any, by: Sequence[str], every: Every | None) -> tuple[Any, li
 
 
 def microseconds(time: Any) -> Any:
-    """Return times as microseconds since 1970: cutting them is exact, and eight times as fast as DuckDB's date_trunc."""
+    """Return times as microseconds since 1970: cutting them is exact, and eight times as fast as date_trunc."""
     return _unix_micros(time)
 
 
