@@ -435,7 +435,7 @@ RAISED_WITHIN = {
 """What else is raised than our errors, and why it is right."""
 OURS = {error.__name__ for error in [*ERRORS, *OTHER_ERRORS]} | {
     *("errors.CoreError", "self.error", "self._failed", "table.error", "reader.error"),
-    *("_wrong", "_refused", "_too_large"),
+    *("self.wrong", "fields.wrong", "table.wrong", "_wrong", "_refused", "_too_large", "_nothing_at"),
 }
 """Our errors, and the functions that return one."""
 

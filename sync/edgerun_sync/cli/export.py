@@ -13,7 +13,7 @@ from edgerun.cli.log.asked import times
 from edgerun.cli.output import examples, json_line
 from edgerun_sync.cli.query import DATA, ENGINE
 
-TABLES = ("events", "labels", "profiles", "lifecycle", "captures", "devices")
+TABLES = ("events", "labels", "profiles", "lifecycle", "captures", "devices", "fleet")
 _FORMS = (".parquet", ".csv")
 
 
@@ -53,8 +53,8 @@ def export(
     as_json: bool,
 ) -> None:
     """Write the rows of a table, or those of some time, to a file. A file that is there is whole."""
-    if table == "devices" and (since, until) != (None, None):
-        raise click.UsageError("devices have a row each, of no time: leave --since and --until out")
+    if table == "fleet" and (since, until) != (None, None):
+        raise click.UsageError("fleet has a row for each device, of no time: leave --since and --until out")
     from edgerun_sync.collector.arrow.answers import write_csv, write_parquet  # noqa: PLC0415 - pyarrow is slow to load
     from edgerun_sync.queries import tables  # noqa: PLC0415 - Ibis is slow to load
     from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load

@@ -20,7 +20,7 @@ ENGINE = click.option("--engine", metavar="sc://HOST:PORT", help="A Spark Connec
     short_help="Ask the tables in SQL.",
     epilog=examples(
         'edgerun query "SELECT arm, count(*) FROM events GROUP BY arm" --data /srv/edgerun',
-        'edgerun query "SELECT * FROM devices" --data s3://fleet/prod --csv > devices.csv',
+        'edgerun query "SELECT * FROM fleet" --data s3://fleet/prod --csv > fleet.csv',
         'edgerun query "SELECT max(time) FROM events" --data /srv/edgerun --engine sc://spark:15002 --json',
     ),
 )
@@ -32,7 +32,7 @@ ENGINE = click.option("--engine", metavar="sc://HOST:PORT", help="A Spark Connec
 def query(sql: str, data: str, engine: str | None, as_json: bool, as_csv: bool) -> None:
     """Print the answer to SQL, a query in the engine's dialect. It only reads, and holds nobody up.
 
-    The tables are events, labels, profiles, lifecycle, captures and devices.
+    The tables are events, labels, profiles, lifecycle, captures, devices and fleet.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms: choose one")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from edgerun_sync.errors import QueryError
-from edgerun_sync.queries.tables import DEVICES, EVENTS, microseconds
+from edgerun_sync.queries.tables import EVENTS, FLEET, microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MICROSECONDS = 10**6
 
 
-def device_states(at: datetime, devices: Any = DEVICES, events: Any = EVENTS) -> Any:
+def device_states(at: datetime, devices: Any = FLEET, events: Any = EVENTS) -> Any:
     """Ask how each device is.
 
     The answer has a row for each device that ever checked in or sent an event: ``device``; ``seen``, when it checked in

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgerun_sync.collector.snapshots import Snapshot
 
-DEVICES = "devices"
+FLEET = "fleet"
 """A table besides: a row for each device that ever checked in, as it did last."""
 
 
@@ -82,7 +82,7 @@ def open_engine(data: str, engine: str | None = None) -> Engine:
     """
     opened = open_to_read(data)
     snapshots: dict[str, Snapshot] = opened.tables.snapshots()
-    devices = {DEVICES: device_rows(Devices(opened.objects).list())}
+    devices = {FLEET: device_rows(Devices(opened.objects).list())}
     if engine is None:
         from edgerun_sync.queries.duck import DuckDB  # noqa: PLC0415 - whoever asks Spark needs no DuckDB
 

@@ -10,7 +10,7 @@ import ibis
 from edgerun_sync.collector.arrow.known_keys import keys_table
 from edgerun_sync.experiments.facts import HealthFacts
 from edgerun_sync.queries.assignments import audit, audit_requests, expected
-from edgerun_sync.queries.tables import DEVICES, ask, given
+from edgerun_sync.queries.tables import FLEET, ask, given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def _known(engine: Engine, plan: Plan, keys: Sequence[str] | None) -> Any:
         return None
     if keys is not None:
         return given(engine, _KEYS, keys_table(keys))
-    return DEVICES.select(key="device") if plan.unit == "device" else None
+    return FLEET.select(key="device") if plan.unit == "device" else None
 
 
 def _audit(engine: Engine, plan: Plan, versions: Sequence[Version], events: Any, known: Any) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import ibis
 
-from edgerun_sync.collector.arrow.devices import DEVICES as _DEVICES
+from edgerun_sync.collector.arrow.devices import DEVICES as _FLEET
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
 from edgerun_sync.errors import QueryError
 
@@ -31,7 +31,7 @@ EVENTS, LABELS, PROFILES, LIFECYCLE, CAPTURES = (
 )
 """The tables of PROTOCOL.md, section 5."""
 
-DEVICES = ibis.table(ibis.Schema.from_pyarrow(_DEVICES), name="devices")
+FLEET = ibis.table(ibis.Schema.from_pyarrow(_FLEET), name="fleet")
 """A row for each device, as it checked in last."""
 
 _MOMENT = EVENTS.time.type()

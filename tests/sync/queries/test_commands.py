@@ -91,7 +91,7 @@ def test_rows_of_some_time_are_exported(place, tmp_path):
     [
         (["events", "-o", "x.xlsx"], "neither"),
         (["colours", "-o", "x.csv"], "colours"),
-        (["devices", "-o", "x.csv", "--since", "1d"], "of no time"),
+        (["fleet", "-o", "x.csv", "--since", "1d"], "of no time"),
     ],
 )
 def test_what_cannot_be_exported_is_said(place, tmp_path, monkeypatch, arguments, message):

@@ -21,7 +21,7 @@ from edgerun_sync.queries.devices import device_states
 from edgerun_sync.queries.engines import open_engine
 from edgerun_sync.queries.features import feature_profiles
 from edgerun_sync.queries.serving import serving
-from edgerun_sync.queries.tables import DEVICES, EVENTS, PROFILES, ask, statement
+from edgerun_sync.queries.tables import EVENTS, FLEET, PROFILES, ask, statement
 from support.recorded import Fleet, batches
 from support.seaweedfs import seaweedfs_running
 
@@ -94,7 +94,7 @@ def test_a_column_that_came_later_is_missing_in_old_rows(small):
 def test_a_table_without_rows_has_its_columns(small):
     with open_engine(str(small[0])) as engine:
         assert engine.rows("SELECT * FROM captures").schema.names == SCHEMAS["captures"].names
-        assert engine.rows("SELECT * FROM devices").num_rows == 0
+        assert engine.rows("SELECT * FROM fleet").num_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -209,11 +209,11 @@ def test_devices_that_checked_in_and_that_sent_rows_are_shown(small, engines):
     devices = Devices(data.objects)
     devices.enrol("device-00001")
     devices.enrol("silent")
-    devices.check_in("device-00001", parse(CheckIn, json.dumps(SAID).encode()))
+    devices.check_in("device-00001", parse(CheckIn, json.dumps(SAID).encode()), lane=0)
     at = max(data.tables.rows("events")["time"].to_pylist())
     with open_engine(str(folder)) as engine:
         found = {row["device"]: row for row in ask(engine, device_states(at)).to_pylist()}
-        said = engine.rows("SELECT backlog_segments, lost, errors, arch FROM devices WHERE device = 'device-00001'")
+        said = engine.rows("SELECT backlog_segments, lost, errors, arch FROM fleet WHERE device = 'device-00001'")
     assert said.to_pylist() == [
         {"backlog_segments": 2, "lost": [("call", 7)], "errors": ["the disk was full"], "arch": "aarch64"}
     ]
@@ -228,7 +228,7 @@ def test_devices_that_checked_in_and_that_sent_rows_are_shown(small, engines):
 
 
 def test_an_empty_table_of_devices_reaches_spark(engines):
-    assert engines.ask(DEVICES.count().as_table()).to_numpy().tolist() == [[0]]
+    assert engines.ask(FLEET.count().as_table()).to_numpy().tolist() == [[0]]
 
 
 def test_a_question_is_sql_that_can_be_kept(engines):
