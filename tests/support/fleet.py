@@ -11,7 +11,7 @@ from edgerun.log.policy import LogPolicy
 from edgerun.log.segment import Frame, parse_header, scan
 from edgerun.log.writer import LogWriter
 from edgerun.testing import SimulatedDisk
-from edgerun_sync.collector.arrow.tables import KINDS
+from edgerun_sync.collector.arrow.tables import CHECK_INS, KINDS
 from edgerun_sync.collector.keys import Landed
 from edgerun_sync.errors import StorageError
 from support.logs import SOURCES, batch_of, call, label
@@ -123,7 +123,7 @@ class ModelTables:
     """The tables as Delta keeps them: versions, and commits that fail where another one has the same transaction."""
 
     def __init__(self) -> None:
-        self.versions: dict[str, list[tuple[int, int, tuple]]] = {name: [] for name in KINDS}
+        self.versions: dict[str, list[tuple[int, int, tuple]]] = {name: [] for name in (*KINDS, CHECK_INS)}
 
     def rows(self) -> list[tuple]:
         return [row for versions in self.versions.values() for _, _, rows in versions for row in rows]
@@ -154,6 +154,9 @@ class TablesOfModel:
             )
             if found:
                 self._append(name, lane, number, found)
+        if rows.check_ins:
+            taken = tuple((one.device, one.said["instance"], one.said["count"]) for one in rows.check_ins)
+            self._append(CHECK_INS, lane, number, taken)
         return {}
 
     def _append(self, name: str, lane: int, number: int, found: tuple) -> None:

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from edgerun_sync.collector import keys
+from edgerun_sync.collector.check_ins import CheckedIn, check_in_bytes, check_in_name
 from edgerun_sync.collector.committing import Committer
 from edgerun_sync.collector.landing import Landing, land
 from edgerun_sync.errors import StorageError
@@ -18,7 +19,9 @@ from support.fleet import Actor, KilledError, Memory, ModelTables, Stepping, Tab
 LANES = 2
 SCHEDULES = 1000
 BLOCKS = 20
-LIMITS_OF_A_BATCH = LIMITS._replace(batch_segments_max=3, batch_rows_max=20)
+LIMITS_OF_A_BATCH = LIMITS._replace(
+    batch_segments_max=3, batch_rows_max=20, batch_check_ins_max=2, check_ins_wait_s=0.0
+)
 SEED = int(os.environ.get("EDGERUN_SEED", "0"))
 
 
@@ -33,6 +36,7 @@ class Fleet:
         self.sent, self.acknowledged = set(), set()
         self.landings: list[tuple[Actor, object]] = []
         self.committers: list[Actor] = []
+        self.check_ins = 0
 
     def send(self) -> None:
         """A device sends one of its segments, in any order, perhaps while the same one is under way."""
@@ -43,6 +47,17 @@ class Fleet:
     def _land(self, actor: Actor, segment) -> Landing:
         objects = Stepping(self.objects, actor.before, actor.after)
         return land(objects, LANES, segment.landed, segment.body, digest_of(segment))
+
+    def check_in(self) -> None:
+        """A device checks in, and is answered."""
+        self.check_ins += 1
+        said = {"instance": "0123456789abcdef", "count": self.check_ins}
+        device = self.random.choice(["device-1", "device-2", "device-3"])
+        key = keys.check_in_key(keys.lane_of(device, LANES), device, check_in_name(said))
+        assert self.objects.put_new(key, check_in_bytes(CheckedIn(device, "", (), said)))
+        row = (device, said["instance"], said["count"])
+        self.sent |= {row}
+        self.acknowledged |= {row}
 
     def start_committer(self, lane: int) -> None:
         self.committers.append(Actor(lambda actor: self._commit(actor, lane)))
@@ -63,6 +78,8 @@ class Fleet:
         """Something happens."""
         running = [*self.committers, *(actor for actor, _ in self.landings)]
         chance = self.random.random()
+        if self.random.random() < 0.03:
+            self.check_in()
         if self.waiting and (not running or (chance < 0.15 and len(self.landings) < 6)):
             self.send()
         elif len(self.committers) < 4 and (not running or chance > 0.93):
@@ -125,7 +142,8 @@ def check(fleet: Fleet) -> None:
     for key, data in fleet.objects.stored.items():
         if key.startswith("segments/"):
             assert keys.parse_tombstone(data) is not None, "a segment was left over"
-        elif key.startswith("inbox/"):
+        assert not key.startswith("checkins/"), "a check-in was left over"
+        if key.startswith("inbox/"):
             assert keys.from_inbox(key).key not in fleet.objects.stored
 
 
