@@ -7,10 +7,12 @@
      "route": "ab", "nodes": {"ab": {"kind": "random_split", ...}},
      "golden": "golden.json",
      "requires": {"onnxruntime": "1.24", "arch": ["x86_64", "aarch64"]},
-     "limits": {"latency_s": 0.1}}
+     "limits": {"latency_s": 0.1},
+     "experiment": {"name": "ab", ...}}
 
 ``golden.json`` is a list of examples: inputs, the expected outputs of each model, and a tolerance. ``requires`` and
-``limits`` are those of `edgerun.requirements`; like ``golden`` they may be left out.
+``limits`` are those of `edgerun.requirements`; like ``golden`` they may be left out. So may ``experiment``: the plan
+that the statistics go by, which a device keeps as part of what is signed and does not read.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core.runtime import Model
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 _NEEDED = ("format", "name", "version", "models", "route", "nodes")
-_FIELDS = (*_NEEDED, "golden", "requires", "limits")
+_FIELDS = (*_NEEDED, "golden", "requires", "limits", "experiment")
 
 
 class Bundle(NamedTuple):
@@ -55,6 +58,7 @@ class Bundle(NamedTuple):
         golden: its examples.
         requires: what a device must have.
         limits: what it may take there.
+        experiment: the plan of its experiment, unread; empty where there is none.
     """
 
     folder: Path
@@ -65,6 +69,7 @@ class Bundle(NamedTuple):
     golden: tuple[Golden, ...]
     requires: Requires = Requires()
     limits: Allowance = Allowance()
+    experiment: Mapping[str, Any] = MappingProxyType({})
 
 
 def read(path: str | os.PathLike[str]) -> Bundle:
@@ -103,6 +108,7 @@ def write(
     golden: Sequence[Mapping[str, Any]] | None = None,
     requires: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
+    experiment: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle folder, after proving that it serves.
 
@@ -122,6 +128,7 @@ def write(
             model answers now) and "tolerance" (1e-5).
         requires: what a device must have: the fields of `edgerun.requirements.Requires`.
         limits: what the bundle may take and do on a device: those of `edgerun.requirements.Allowance`.
+        experiment: the plan of its experiment (docs/experiments.md); it is not checked here.
 
     Raises:
         BundleError: a name, version, requirement, limit or example is wrong, a file is missing or cannot be written,
@@ -137,7 +144,8 @@ def write(
     _check_models({model: str(path) for model, path in paths.items()})
     parse_requires(requires or {}, "the bundle")
     parse_allowance(limits or {}, "the bundle")
-    extra = {field: dict(value) for field, value in (("requires", requires), ("limits", limits)) if value}
+    further = (("requires", requires), ("limits", limits), ("experiment", experiment))
+    extra = {field: dict(value) for field, value in further if value}
     write_folder(target, name, version, parse_graph(name, nodes, route, models), paths, golden or (), extra)
     return read(target)
 
@@ -207,7 +215,10 @@ def _parse(place: Path, source: Path, document: dict[str, Any], where: Callable[
     examples = () if golden is None else _read_golden(where(golden))
     requires = parse_requires(document.get("requires", {}), str(source))
     limits = parse_allowance(document.get("limits", {}), str(source))
-    return Bundle(place, name, version, paths, graph, examples, requires, limits)
+    experiment = document.get("experiment", {})
+    if not isinstance(experiment, dict):
+        raise BundleError(f"{source}: 'experiment' must be an object")
+    return Bundle(place, name, version, paths, graph, examples, requires, limits, experiment)
 
 
 def _check_text(field: str, value: Any, pattern: re.Pattern[str], source: Path | None = None) -> str:

@@ -525,26 +525,32 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize("folder", ["", "a\0b", "\udc80", "x" * 5000])
 def test_an_impossible_folder_is_refused(folder):
-    with pytest.raises(BundleError, match="cannot be read: "):
+    with pytest.raises(BundleError, match=r"cannot be (read|followed): "):
         bundle.read(folder)
 
 
 def test_a_file_is_no_bundle(onnx):
-    with pytest.raises(BundleError, match="cannot be read: Not a directory"):
+    with pytest.raises(BundleError, match="is not the manifest that its name promises"):
         bundle.read(onnx(DOUBLE))
 
 
-@pytest.mark.parametrize("make", ["folder", "pipe", "device"])
+@pytest.mark.parametrize("make", ["folder", "pipe"])
 def test_a_document_that_is_no_regular_file_is_refused(edit, make):
     folder = edit()
     (folder / "bundle.json").unlink()
     if make == "folder":
         (folder / "bundle.json").mkdir()
-    elif make == "pipe":
-        os.mkfifo(folder / "bundle.json")
     else:
-        (folder / "bundle.json").symlink_to("/dev/zero")
+        os.mkfifo(folder / "bundle.json")
     with pytest.raises(BundleError, match=r"bundle\.json is no regular file; is .* a bundle folder\?$"):
+        bundle.read(folder)
+
+
+def test_a_document_that_lies_elsewhere_is_refused(edit):
+    folder = edit()
+    (folder / "bundle.json").unlink()
+    (folder / "bundle.json").symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match=r"bundle\.json' leaves the bundle$"):
         bundle.read(folder)
 
 

@@ -19,6 +19,8 @@ from edgerun.log import Capture, LogPolicy
 from edgerun.log.tables import NAMES
 from edgerun.nodes import node_to_dict
 from edgerun.store import Store
+from edgerun_sync.collector.data import open_data
+from support import recorded
 from support.tuf_repository import TufRepository
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +106,22 @@ def test_the_python_of_the_page_on_the_log_runs(tmp_path, monkeypatch):
     assert names["late"].rows == 600
     assert names["by_arm"].index.tolist() == ["challenger", "control"]
     assert (tmp_path / "log").is_dir()
+
+
+def test_the_page_on_queries_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = open_data("data", lanes=1)
+    for number, rows in enumerate(recorded.batches(recorded.Fleet(events=400)), 1):
+        data.tables.append(0, number, rows)
+    names: dict = {}
+    (source,) = blocks("docs/queries.md", "python")
+    exec(source, names)
+    assert names["by_arm"].num_rows == len(recorded.WEIGHTS)
+    assert {arm: found.n for arm, found in names["by_unit"].items()}.keys() == recorded.WEIGHTS.keys()
+    table = read("docs/queries.md").partition("| what one asks first")[2]
+    for query in re.findall(r"`(SELECT [^`]+)`", table):
+        result = CliRunner().invoke(main, ["query", query, "--data", "data"])
+        assert result.exit_code == 0, result.output
 
 
 def test_the_page_on_devices_runs(tmp_path, monkeypatch, capsys):

@@ -42,6 +42,7 @@ OWNERS = {
     ("edgerun_bundles", "tuf"): "edgerun_bundles.repository",  # its records are what the modules there work on
     ("edgerun_bundles", "securesystemslib"): "edgerun_bundles.repository",  # likewise, of keys
     ("edgerun_sync", "click"): "edgerun_sync.cli",  # likewise
+    ("edgerun_sync", "ibis"): "edgerun_sync.queries",  # questions are written in it, a module for each subject
     ("edgerun_sync", "pyarrow"): "edgerun_sync.collector.arrow",  # columns of many kinds, a module each
     ("edgerun_sync", "starlette"): "edgerun_sync.collector.http",  # what a request is read from and answered with
 }

@@ -15,6 +15,7 @@ from edgerun.errors import BundleError, EdgerunError
 from edgerun.graph import RandomSplit, parse_graph, salt_of
 from edgerun.rehearsal import Rehearsal, rehearse
 from edgerun.requirements import Requires, parse_requires, this_machine, unmet_requirements
+from edgerun_bundles.experiment.plan import check_plan, parse_plan, require_sample
 from edgerun_bundles.golden import example as golden_example
 from edgerun_bundles.layout_write import manifest_of_folder
 from edgerun_bundles.onnx_header import read_header
@@ -61,6 +62,7 @@ def build(
         ModelError: a model cannot be loaded.
     """
     _check_versions(definition)
+    _check_experiment(definition)
     say("loading the models and running the golden examples")
     nodes = definition.nodes if parent is None else _reweighted(definition, parent)
     bundle.write(
@@ -73,6 +75,7 @@ def build(
         golden=_with_outputs(definition),
         requires=definition.requires,
         limits=definition.limits,
+        experiment=definition.experiment,
     )
     manifest = manifest_of_folder(folder)
     if definition.size_bytes is not None and manifest.content_bytes > definition.size_bytes:
@@ -98,6 +101,18 @@ def _check_versions(definition: Definition) -> None:
                 f"model {model!r} needs operator set {opset}, which not every onnxruntime of a device reads; export it "
                 f'for {OPSET_MAX} or below, or say under [requires]: onnxruntime = "{here}"'
             )
+
+
+def _check_experiment(definition: Definition) -> None:
+    """Check the plan, if there is one, against the graph that it speaks of."""
+    if not definition.experiment:
+        return
+    plan = parse_plan(definition.experiment, "the bundle")
+    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models)
+    check_plan(plan, graph, "the bundle")
+    node = graph.nodes[plan.node]
+    assert isinstance(node, RandomSplit)
+    require_sample(plan, node.split.shares, "the bundle")
 
 
 def _with_outputs(definition: Definition) -> list[Any]:

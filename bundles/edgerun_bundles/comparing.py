@@ -28,8 +28,8 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
 
     Fields: ``before`` and ``after`` (name, version, digest, bytes), ``same``, ``models`` (added, removed, changed),
     ``route``, ``nodes`` (added, removed, changed: for each the fields, and for a split the share of its keys that
-    move and the shares of the arms), ``golden``, ``requires``, ``limits``, ``transfer_bytes`` (what must be sent to
-    where the former bundle is).
+    move and the shares of the arms), ``golden``, ``requires``, ``limits``, ``experiment``, ``transfer_bytes``
+    (what must be sent to where the former bundle is).
     """
     (old, old_manifest), (new, new_manifest) = before, after
     missing = new_manifest.blobs.keys() - old_manifest.blobs.keys()
@@ -45,6 +45,7 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
         "golden": [len(old.golden), len(new.golden)],
         "requires": tables(_said(old.requires), _said(new.requires)),
         "limits": tables(_said(old.limits), _said(new.limits)),
+        "experiment": tables(old.experiment, new.experiment),
         "transfer_bytes": 0 if is_same else sent,
     }
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFINITION_FILE = "bundle.toml"
-_FIELDS = ("name", "version", "route", "models", "nodes", "golden", "requires", "limits", "budget", "provenance")
 _NEEDED = ("name", "version", "models")
+_FIELDS = (*_NEEDED, "route", "nodes", "golden", "requires", "limits", "budget", "experiment", "provenance")
 
 
 class Definition(NamedTuple):
@@ -45,6 +45,9 @@ class Definition(NamedTuple):
 
     limits: Mapping[str, Any]
     """What the bundle may take and do on a device."""
+
+    experiment: Mapping[str, Any]
+    """The plan of its experiment; empty where there is none."""
 
     size_bytes: int | None
     """The size that the bundle must not pass."""
@@ -86,6 +89,7 @@ def read_definition(folder: Path) -> Definition:
         golden=_golden(source, document.get("golden", [])),
         requires=_table(source, document, "requires"),
         limits=_table(source, document, "limits"),
+        experiment=_table(source, document, "experiment"),
         size_bytes=_size(source, _table(source, document, "budget")),
         provenance=_table(source, document, "provenance"),
     )

@@ -131,5 +131,11 @@ class Limits(NamedTuple):
     attempts_max: int = 6
     """Times that one request is tried, or one blob goes on where it broke off without a byte more."""
 
+    experiment_metrics_max: int = 64
+    """Metrics of one experiment."""
+
+    experiment_text_max: int = 2000
+    """Characters of one text of an experiment's plan."""
+
 
 LIMITS = Limits()

@@ -32,6 +32,11 @@ It cannot fail for a split of `split_new` and a ``bytes`` key. ``hash_out`` is a
 calling thread; it gets the key's 64-bit hash."""
 
 
+def hash_of(data: bytes, seed: int) -> int:
+    """Return XXH64 of some bytes under a seed of [0, 2^64)."""
+    return int(lib.er_xxh64(data, len(data), seed))
+
+
 def new_hash() -> CData:
     """Return a ``uint64_t *`` for `split_assign`; ``hash[0]`` reads it. A thread needs its own."""
     return ffi.new("uint64_t *")

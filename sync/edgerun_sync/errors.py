@@ -35,6 +35,10 @@ class OvertakenError(TableError):
     """Another committer has changed the table since it was read. Read it again and look what is still to be done."""
 
 
+class QueryError(EdgerunError, ValueError):
+    """A question cannot be answered: it names what is not there, would write, or its engine failed."""
+
+
 class WireError(EdgerunError, ValueError):
     """What one end of the wire sent is not what the protocol says."""
 

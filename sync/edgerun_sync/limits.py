@@ -29,6 +29,12 @@ class Limits(NamedTuple):
     batch_plain_max_bytes: int = 2**26
     """Bytes of frames, decompressed, after which a batch takes no further segment."""
 
+    batch_check_ins_max: int = 2**14
+    """Check-ins that are committed together."""
+
+    check_ins_wait_s: float = 10.0
+    """Seconds that check-ins wait for each other: a table of many small commits is a slow one."""
+
     lanes_max: int = 1024
     """Lanes of one collection of tables."""
 
@@ -47,6 +53,9 @@ class Limits(NamedTuple):
     upload_part_max_bytes: int = 16 * 2**20
     """Bytes of one request of an upload; a larger blob comes in parts."""
 
+    head_max_bytes: int = 64 * 2**10
+    """Bytes of a request before its body, counted in the pieces in which they come."""
+
     requests_per_s: float = 50.0
     """Requests of one caller a second, in the long run."""
 
@@ -58,6 +67,9 @@ class Limits(NamedTuple):
 
     looks_max: int = 100
     """Looks at a sequential experiment that a plan counts: more hardly change its sample, and take seconds."""
+
+    query_rows_shown_max: int = 1000
+    """Rows of an answer that a command prints as a table for people."""
 
 
 LIMITS = Limits()

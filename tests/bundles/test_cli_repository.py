@@ -355,3 +355,10 @@ def test_ctrl_c_ends_a_pull_in_one_line_and_leaves_nothing(run, shop, tmp_path):
     assert (process.returncode, stdout, stderr.strip()) == (130, "", "edgerun: interrupted")
     assert [*scratch.iterdir()] == []
     assert not (tmp_path / "back.tar").exists()
+
+
+def test_log_finds_a_name_though_the_folder_that_defines_the_bundle_has_it(shop, run, tmp_path):
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "bundle.toml").write_text("")
+    found = run("log", "toy")
+    assert (found["name"], found["version"], found["where"]) == ("toy", "1.0.0", str(shop))

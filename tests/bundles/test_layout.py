@@ -212,7 +212,8 @@ def test_what_is_written_is_read(attached):
 
 def test_the_layout_of_the_vectors_is_read(tmp_path):
     with tarfile.open(VECTORS / "toy.tar") as tar:
-        tar.extractall(tmp_path, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(tmp_path)
     found = read_layout(tmp_path)
     assert (found.manifest.name, found.manifest.version) == ("toy", "1.0.0+a")
     assert index.index_of(found.manifest, found.referrers) == (VECTORS / "index.json").read_bytes()
@@ -236,7 +237,8 @@ def test_a_wrong_byte_anywhere_is_found(vectors_layout, data):
 def vectors_layout(tmp_path_factory):
     folder = tmp_path_factory.mktemp("vectors")
     with tarfile.open(VECTORS / "toy.tar") as tar:
-        tar.extractall(folder, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder)
     return folder
 
 

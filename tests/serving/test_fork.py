@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import multiprocessing
+import os
 import shutil
+import signal
+import tempfile
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +36,10 @@ def in_child(work):
     """Return what ``work()`` returns in a forked child; fail if it fails there, or never returns."""
     fork = multiprocessing.get_context("fork")
     here, there = fork.Pipe()
+    stacks = tempfile.TemporaryFile()  # noqa: SIM115 - the child writes into it
 
     def run():
+        faulthandler.register(signal.SIGUSR1, file=stacks)
         try:
             there.send((work(), None))
         except BaseException:  # noqa: BLE001 - whatever it is, the parent shall see it
@@ -42,7 +48,7 @@ def in_child(work):
     child = fork.Process(target=run)
     child.start()
     try:
-        assert here.poll(TIMEOUT_S), "the child hangs"
+        assert here.poll(TIMEOUT_S), f"the child hangs:\n{_stacks_of(child, stacks)}"
         found, failure = here.recv()
         assert failure is None, failure
         child.join(TIMEOUT_S)
@@ -51,6 +57,14 @@ def in_child(work):
     finally:
         child.kill()
         child.join()
+        stacks.close()
+
+
+def _stacks_of(child, stacks):
+    os.kill(child.pid, signal.SIGUSR1)
+    child.join(1)
+    stacks.seek(0)
+    return stacks.read().decode()
 
 
 @pytest.fixture(params=[False, True], ids=["one thread", "threads"], autouse=True)

@@ -1,25 +1,28 @@
-"""A network that fails: a relay in front of a server, which breaks off, loses replies, or answers by itself."""
+"""A network that fails: a relay in front of servers, which breaks off, loses replies, waits, sends everything twice, or
+answers by itself."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from contextlib import contextmanager, suppress
+import time
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from random import Random
 
 PIECE_BYTES = 65536
 
 
 class Proxy:
-    """Relays connections, each as the next fault in line says."""
+    """Relays connections, each as the next fault in line says, to servers by turns."""
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._to = (parts.hostname, parts.port)
+    def __init__(self, *urls: str) -> None:
+        self._servers = [(parts.hostname, parts.port) for parts in map(urlsplit, urls)]
+        self._weather: Random | None = None
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.connections, self.relayed_bytes = 0, 0
@@ -46,6 +49,22 @@ class Proxy:
         else:
             self._faults += [fault] * times
 
+    def turn_bad(self, random: Random) -> None:
+        """From now on, most connections fail in some way, as chance has it."""
+        self._weather = random
+
+    def clear_up(self) -> None:
+        """From now on, none does."""
+        self._weather = None
+
+    def _next(self) -> tuple[str, object] | None:
+        if self._faults:
+            return self._faults.pop(0)
+        if (random := self._weather) is None:
+            return self._always
+        fault = random.choice(["break", "lose", "wait", "twice", None])
+        return fault and (fault, random.randrange(3000) if fault == "break" else random.random() / 10)
+
     def close(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
@@ -62,7 +81,8 @@ class Proxy:
             except OSError:
                 return
             with self._lock:
-                fault = self._faults.pop(0) if self._faults else self._always
+                fault = self._next()
+                self._servers.append(self._servers.pop(0))
                 self._open.add(client)
                 self.connections += 1
             threading.Thread(target=self._serve, args=(client, fault), daemon=True).start()
@@ -72,17 +92,23 @@ class Proxy:
             if fault and fault[0] == "answer":
                 self._answer(client, *fault[1])
                 return
-            with socket.create_connection(self._to) as server:
+            if fault and fault[0] == "wait":
+                time.sleep(float(fault[1]))
+            with socket.create_connection(self._servers[0]) as server, self._other(fault) as other:
                 with self._lock:
-                    self._open.add(server)
+                    self._open |= {server} if other is None else {server, other}
                 left = int(fault[1]) if fault and fault[0] == "break" else None
-                up = threading.Thread(target=self._relay, args=(client, server, left), daemon=True)
+                up = threading.Thread(target=self._relay, args=(client, server, left, other), daemon=True)
                 up.start()
                 if fault and fault[0] == "lose":
                     server.recv(1)
                 else:
                     self._relay(server, client, None)
                 client.shutdown(socket.SHUT_RDWR)
+
+    def _other(self, fault: tuple[str, object] | None) -> AbstractContextManager[socket.socket | None]:
+        """To where all that is sent goes once more; nobody reads what is answered there."""
+        return socket.create_connection(self._servers[-1]) if fault and fault[0] == "twice" else nullcontext()
 
     def _answer(self, client: socket.socket, status: int, headers: Mapping[str, str]) -> None:
         head = b""
@@ -95,7 +121,9 @@ class Proxy:
         lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers.items())]
         client.sendall("\r\n".join([*lines, "Content-Length: 0", "Connection: close", "", ""]).encode())
 
-    def _relay(self, source: socket.socket, target: socket.socket, left: int | None) -> None:
+    def _relay(
+        self, source: socket.socket, target: socket.socket, left: int | None, other: socket.socket | None = None
+    ) -> None:
         with suppress(OSError):
             while left is None or left > 0:
                 piece = source.recv(PIECE_BYTES if left is None else min(left, PIECE_BYTES))
@@ -104,15 +132,17 @@ class Proxy:
                 target.sendall(piece)
                 with self._lock:
                     self.relayed_bytes += len(piece)
+                if other is not None:
+                    other.sendall(piece)
                 left = None if left is None else left - len(piece)
             for end in (source, target):
                 end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def proxying(url: str) -> Iterator[Proxy]:
-    """Run a proxy in front of a server."""
-    proxy = Proxy(url)
+def proxying(*urls: str) -> Iterator[Proxy]:
+    """Run a proxy in front of servers."""
+    proxy = Proxy(*urls)
     try:
         yield proxy
     finally:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,6 +21,7 @@ from edgerun_sync.agent.http import Answer, Http
 from edgerun_sync.agent.status import FILE, read_status
 from edgerun_sync.collector.credentials import Role
 from edgerun_sync.errors import AgentError, WireError
+from support import full_store
 from support.collector import collecting
 from support.proxy import proxying
 
@@ -170,6 +173,38 @@ def test_the_status_tells_of_the_last_sync(collector, store):
     found = read_status(store)
     assert (found.segments, found.problems, found.refused) == (1, (), ())
     assert found.synced_s == found.time_s
+
+
+def test_a_backlog_that_takes_longer_than_the_interval_is_gone_on_with_at_once(collector, store, monkeypatch):
+    log_into(store)
+    log_into(store)
+    agent, seen = Agent(store, SyncPolicy(interval_s=3600)), []
+
+    def told(synced):
+        seen.append((synced.uplink.segments, synced.uplink.left))
+        if not synced.uplink.left:
+            agent.ask_to_stop()
+
+    sync = agent.sync
+    monkeypatch.setattr(agent, "sync", lambda **_: sync(time_s=0))
+    agent.run(told)
+    assert seen == [(1, 2), (1, 1), (1, 0)]
+
+
+def test_a_full_disk_hinders_no_uplink_which_makes_room(collector, tmp_path):
+    token = collector.device("pump-7")
+    (tmp_path / "store").mkdir()
+    program = [sys.executable, str(Path(full_store.__file__)), str(tmp_path / "store"), collector.url, token]
+    spaces = ["unshare", "--map-root-user", "--mount"]
+    if (refused := subprocess.run([*spaces, "true"], capture_output=True, text=True, check=False)).returncode:
+        pytest.skip(f"the kernel gives no mount namespace: {refused.stderr.strip()}")
+    found = subprocess.run([*spaces, *program], capture_output=True, text=True, check=False, timeout=120)
+    assert found.returncode == 0, found.stderr
+    first, second = map(json.loads, found.stdout.splitlines())
+    assert first["segments"] == second["before"] + 1 == 1
+    assert any("No space left" in problem for problem in first["problems"])
+    assert second["problems"] == []
+    assert known(collector).last["count"] == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b"\xff"])

@@ -13,6 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 from edgerun_sync.collector import delta, keys
+from edgerun_sync.collector.arrow.erasing import Gone
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
 from edgerun_sync.collector.arrow.tables import KINDS
 from edgerun_sync.collector.data import open_data
@@ -269,16 +270,27 @@ def test_rows_come_and_go_while_files_are_put_together(data):
     assert len(rows_in_tables(data.tables)) == 80
 
 
-def test_rows_can_be_removed_by_device_even_from_files_that_delta_rs_wrote(data):
+def test_rows_of_a_device_can_be_removed_from_files_put_together_and_not(data):
     appended(data)
     data.tables.compact("events")
-    assert data.tables.delete("events", "device = 'oven-1'") == 5
+    assert data.tables.erase("events", Gone(device="oven-1")) == 5
+    assert data.tables.erase("events", Gone(device="oven-1")) == 0
     data.tables.append(0, 7, rows_of_segments(*calls("oven-7")))
-    assert data.tables.compact("events") == 2
-    assert data.tables.delete("events", "device = 'oven-2'") == 5
-    assert {device for device, _, _ in rows_in_tables(data.tables)} == {f"oven-{i}" for i in (3, 4, 5, 6, 7)}
-    with pytest.raises(TableError, match="cannot be removed"):
-        data.tables.delete("events", "no such thing")
+    assert data.tables.erase("events", Gone(device="oven-7")) == 5
+    assert data.tables.erase("events", Gone(device="oven-2")) == 5
+    assert {device for device, _, _ in rows_in_tables(data.tables)} == {f"oven-{i}" for i in (3, 4, 5, 6)}
+
+
+def test_clearing_at_once_leaves_what_is_there_and_what_a_committer_has_placed(data):
+    appended(data)
+    data.tables.compact("events")
+    placed, dead = (f"tables/events/day=2001-09-09/0-{number}-{'0' * 32}.parquet" for number in (7, 6))
+    data.objects.put_new(placed, b"to be committed")
+    data.objects.put_new(dead, b"left behind")
+    assert data.tables.clear("events") == 7
+    assert data.objects.get(placed) is not None
+    assert data.objects.get(dead) is None
+    assert len(rows_in_tables(data.tables)) == 30
 
 
 # Columns.

@@ -141,3 +141,46 @@ def test_a_reader_sees_the_former_bytes_or_the_new_ones(tmp_path):
     stop.set()
     thread.join()
     assert seen <= {b"%d" % number * 1000 for number in range(10)}
+
+
+# Threads that want the same folder synced.
+
+
+def test_threads_that_wait_for_a_sync_of_their_folder_share_the_next_one(tmp_path):
+    syncs, begun, go_on, folder = [], threading.Event(), threading.Event(), tmp_path / "inbox"
+
+    def slow(file: int) -> None:
+        if Path(f"/proc/self/fd/{file}").readlink() == folder:
+            syncs.append(sorted(found.name for found in folder.iterdir()))
+            begun.set()
+            assert go_on.wait(20)
+
+    files = Files(tmp_path, sync=slow)
+    folder.mkdir()
+    threads = [threading.Thread(target=files.put_new, args=(f"inbox/{number}", b"")) for number in range(9)]
+    threads[0].start()
+    assert begun.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+    while len([*folder.iterdir()]) < 9:
+        pass
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert syncs[0] == ["0"]
+    assert syncs[-1] == [str(number) for number in range(9)]
+    assert len(syncs) < 9
+
+
+def test_a_sync_that_fails_for_one_is_tried_by_the_next(tmp_path):
+    failures = iter([True, False, False])
+
+    def sync(file: int) -> None:
+        if Path(f"/proc/self/fd/{file}").readlink() == tmp_path / "inbox" and next(failures):
+            raise OSError(5, "Input/output error")
+
+    files = Files(tmp_path, sync=sync)
+    (tmp_path / "inbox").mkdir()
+    with pytest.raises(StorageError, match="Input/output"):
+        files.put_new("inbox/1", b"")
+    assert not files.put_new("inbox/1", b"")

@@ -618,9 +618,8 @@ def test_without_the_right_keys_nothing_is_signed_and_the_upkeep_goes_on(collect
     due = workplace.read().expiries["timestamp"] - FRESH
     with pytest.raises(RepositoryError, match="needs 1 signature"):
         renew_if_due(collector.service.repository, people.root, collector.service.audit, due)
-    upkeep = Upkeep(collector.service.repository, people.online, collector.service.audit)
-    upkeep.start()
-    upkeep.stop()
+    with Upkeep(collector.service.repository, people.online, collector.service.audit):
+        pass
     assert workplace.read().versions["timestamp"] == 1
 
 

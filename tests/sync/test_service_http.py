@@ -289,3 +289,24 @@ def test_the_openapi_document_has_every_route(collector):
     paths = collector.ask("GET", "/openapi.json").json()["paths"]
     verbs = {"get", "put", "post", "delete"}
     assert {path: {verb.upper() for verb in verbs & found.keys()} for path, found in paths.items()} == routes
+
+
+def test_headers_without_an_end_are_cut_off_at_the_limit(collector):
+    host, port = collector.url.removeprefix("http://").split(":")
+    piece = b"X-More: " + b"x" * 1014 + b"\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            connection.sendall(piece * 8 * 1024)
+
+
+def test_a_connection_that_breaks_off_within_a_body_is_no_failure_of_the_collector(collector, device, caplog):
+    host, port = collector.url.removeprefix("http://").split(":")
+    head = [f"POST /v1/devices/{device[0]}/checkin HTTP/1.1", "Host: x", f"Authorization: Bearer {device[1]}"]
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall("\r\n".join([*head, "Content-Length: 5000", "", "part"]).encode())
+    counted = r'route="/v1/devices/{device}/checkin",status="400"'
+    end = time.monotonic() + 20
+    while counted not in collector.ask("GET", "/metrics").text:
+        assert time.monotonic() < end
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

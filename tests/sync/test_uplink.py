@@ -162,3 +162,11 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(log, self_signed):
 def test_a_certificate_that_was_pinned_is_trusted(log, self_signed):
     with collecting(tls=self_signed) as collector:
         assert Http(collector.url, ca_file=str(self_signed[0])).send("GET", "/healthz", token="t").status == 200
+
+
+def test_a_backlog_gives_way_after_a_while_to_what_is_recorded_meanwhile(collector, log):
+    token = collector.device(NAME)
+    first = uplink(collector.url, log).run(token, time_s=0)
+    assert (first.segments, first.left, first.problem) == (1, 2, None)
+    second = uplink(collector.url, log).run(token, time_s=60)
+    assert (second.segments, second.left) == (2, 0)

@@ -86,6 +86,7 @@ def _diff_page(document: dict[str, Any]) -> str:
         *_changed("golden", *document["golden"]),
         *_table_lines("requires", document["requires"]),
         *_table_lines("limits", document["limits"]),
+        *_table_lines("plan", document["experiment"]),
     ]
     return "\n".join(map(printable, lines))
 

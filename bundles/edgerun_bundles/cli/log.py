@@ -88,7 +88,10 @@ def _versions(source: Path, repository: str | None) -> Iterator[Version]:
     if not source.is_dir() or (source / DESCRIPTION).is_file() or is_layout(source):
         yield _version(source, repository)
         return
-    for archive in sorted(source.glob(ARCHIVES)):
+    archives = sorted(source.glob(ARCHIVES))
+    if not archives and _is_name(str(source)):  # the folder in which the bundle is defined may have its name
+        yield from _published(str(source), repository)
+    for archive in archives:
         try:
             yield _version(archive, None)
         except BundleError as error:

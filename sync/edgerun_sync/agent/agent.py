@@ -99,24 +99,35 @@ class Agent:
         Args:
             told: is told what each sync did, or why it could not be.
         """
+        interval_s, left = self._policy.interval_s, 0
         while not self._stop.is_set():
             try:
-                told(self.sync())
+                synced = self.sync(time_s=interval_s)
+                left = synced.uplink.left
+                told(synced)
             except EdgerunError as error:
+                left = 0
                 told(error)
-            interval_s = self._policy.interval_s
-            self._stop.wait(interval_s * self._random.uniform(0.75, 1.25))
+            if not left:
+                self._stop.wait(interval_s * self._random.uniform(0.75, 1.25))
 
-    def sync(self, progress: Callable[[Uplinked], None] = lambda _: None) -> Synced:
+    def sync(self, progress: Callable[[Uplinked], None] = lambda _: None, *, time_s: float | None = None) -> Synced:
         """Sync once.
 
         Args:
             progress: is told after each segment that went up.
+            time_s: after which no further segment is begun, so that a backlog holds up neither bundles nor what was
+                recorded meanwhile; None for none.
 
         Raises:
             AgentError: the store is not enrolled, or its files cannot be used.
         """
-        enrolment = self._next(read_enrolment(self._store))
+        problems: list[str] = []
+        enrolment = read_enrolment(self._store)
+        try:
+            enrolment = self._next(enrolment)
+        except AgentError as error:  # a full disk: only the uplink makes room again, and it needs none
+            problems.append(str(error))
         policy = self._policy
         http = Http(
             enrolment.url,
@@ -126,11 +137,14 @@ class Agent:
             sleep=self._stop.wait,
         )
         try:
-            synced = self._sync(http, enrolment, progress)
+            synced = self._sync(http, enrolment, progress, problems, time_s)
         finally:
             http.close()
+        try:
+            write_status(self._store, Status.of(synced, time.time()))
+        except AgentError as error:
+            synced = synced._replace(problems=(*synced.problems, str(error)))
         self._problems = synced.problems
-        write_status(self._store, Status.of(synced, time.time()))
         return synced
 
     def _next(self, enrolment: Enrolment) -> Enrolment:
@@ -142,19 +156,28 @@ class Agent:
         write_enrolment(self._store, enrolment)
         return enrolment
 
-    def _sync(self, http: Http, enrolment: Enrolment, progress: Callable[[Uplinked], None]) -> Synced:
-        problems: list[str] = []
+    def _sync(
+        self,
+        http: Http,
+        enrolment: Enrolment,
+        progress: Callable[[Uplinked], None],
+        problems: list[str],
+        time_s: float | None,
+    ) -> Synced:
         flags: tuple[str, ...] = ()
         offset_s: float | None = None
         try:
-            flags, offset_s = self._check_in(http, enrolment)
-            enrolment = self._rotated(http, enrolment)
+            if not problems:
+                flags, offset_s = self._check_in(http, enrolment)
+                enrolment = self._rotated(http, enrolment)
         except (AgentError, WireError, UnreachableError) as error:
             problems.append(str(error))
             if isinstance(error, UnreachableError):
                 return Synced(Uplinked(problem=str(error)), None, (), None, (*problems,))
         log = os.path.join(self._store, LOG_FOLDER)
-        uplinked = Uplink(http, enrolment.device, log, self._policy, self._pause).run(enrolment.token, progress)
+        uplinked = Uplink(http, enrolment.device, log, self._policy, self._pause).run(
+            enrolment.token, progress, time_s=time_s
+        )
         if uplinked.problem is not None:
             problems.append(uplinked.problem)
         came = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,6 +49,9 @@ class Uplinked(NamedTuple):
     is_locked_out: bool = False
     """Whether the token was refused."""
 
+    left: int = 0
+    """Sealed segments that were not looked at, for the time was up."""
+
 
 def order(files: Iterable[SegmentFile], *, newest_first: bool) -> list[SegmentFile]:
     """Return what is to be sent, in its order: journals, the newest measurements, the rest from its old or its new end.
@@ -86,19 +90,25 @@ class Uplink:
         self._http, self._device, self._folder, self._policy, self._pause = http, device, folder, policy, pause
         self._random = random.Random()  # noqa: S311 - chance that spreads load guards no secret
 
-    def run(self, token: str, progress: Callable[[Uplinked], None] = lambda _: None) -> Uplinked:
+    def run(
+        self, token: str, progress: Callable[[Uplinked], None] = lambda _: None, *, time_s: float | None = None
+    ) -> Uplinked:
         """Send everything that is sealed.
 
         Args:
             token: the device's.
             progress: is told after each segment.
+            time_s: after which no further segment is begun, so that what was recorded meanwhile comes before the rest
+                of a backlog; None for none.
         """
-        done = Uplinked()
+        done, end = Uplinked(), None if time_s is None else time.monotonic() + time_s
         try:
             waiting = order(segment_files(self._folder), newest_first=self._policy.newest_first)
         except LogError as error:
             return done._replace(problem=str(error))
-        for file in waiting[: self._policy.backlog_max]:
+        for number, file in enumerate(waiting[: self._policy.backlog_max]):
+            if number and end is not None and time.monotonic() >= end:
+                return done._replace(left=len(waiting) - number)
             outcome = self._send_patiently(file, token)
             if isinstance(outcome, str):
                 return done._replace(problem=outcome)

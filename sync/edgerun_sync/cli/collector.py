@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerun.cli.output import columns, examples, json_line
+from edgerun_sync.cli.export import export
+from edgerun_sync.cli.tables import compact, erase, rebuild
 
 if TYPE_CHECKING:
     from edgerun_bundles.repository.keys import KeyFolder
@@ -43,6 +47,9 @@ def parse_listen(ctx: click.Context, param: click.Parameter, text: str) -> tuple
 )
 def collector() -> None:
     """Take in what a fleet recorded: land it durably, commit it to tables, each row once."""
+
+
+collector.add_command(export)
 
 
 @collector.command(
@@ -81,6 +88,9 @@ def serve(
     if (cert is None) != (key is None):
         raise click.UsageError("--cert and --key go together")
     from edgerun_sync.collector.audit import Audit  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.claims import Claims  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.compaction import Compaction  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.crew import Crew  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.data import open_data, open_repository  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.app import Application  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.logs import log_to_stderr  # noqa: PLC0415 - likewise
@@ -88,30 +98,27 @@ def serve(
     from edgerun_sync.collector.http.server import Server  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.service import Service  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.upkeep import Upkeep  # noqa: PLC0415 - likewise
-    from edgerun_sync.collector.worker import Workers  # noqa: PLC0415 - likewise
 
     log_to_stderr()
     signers = None if online_keys is None else _online_keys(online_keys)
     opened = open_data(data)
     repository = open_repository(data, Audit(opened.objects))
     service, metrics = Service(opened.objects, opened.lanes, repository), Metrics()
-    upkeep = Upkeep(repository, signers, Audit(opened.objects))
     token = service.first_token()
     server = Server(Application(service, metrics).asgi(), *listen, cert, key)
-    workers = None if no_commit else Workers(opened, lambda done: metrics.committed(done.lane, sum(done.rows.values())))
     scheme, (host, port) = "https" if cert else "http", server.address
     if token is not None:
         click.echo(f"admin token, told this once: {token}")
     click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
-    if workers is not None:
-        workers.start()
-    upkeep.start()
-    try:
+    with ExitStack() as beside:
+        beside.enter_context(Upkeep(repository, signers, Audit(opened.objects)))
+        if not no_commit:
+            beside.enter_context(Compaction(opened.tables.another(), done=metrics.compacted))
+            beside.enter_context(Crew(opened, claims=Claims(opened.objects), report=metrics.committed))
+        # When it has ended, uvicorn sends the signal that stopped it once more: what is beside it ends after that.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         server.run()
-    finally:
-        upkeep.stop()
-        if workers is not None:
-            workers.stop()
 
 
 def _online_keys(folder: Path) -> KeyFolder:
@@ -198,6 +205,10 @@ def audit_show(data: str, as_json: bool) -> None:
             said = [entry["time"], f"{entry['who']:<16}", f"{entry['action']:<16}", entry["subject"]]
             said += [f"{name}={value}" for name, value in entry["details"].items()]
             click.echo("  ".join([f"{entry['n']:>6}", *said]))
+
+
+for command in (rebuild, compact, erase):
+    collector.add_command(command)
 
 
 def _open(data: str) -> Data:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgerun_sync.collector.keys import Landed, is_device, is_segment
+from edgerun_sync.collector.keys import Landed, is_check_in, is_device, is_segment
 from edgerun_sync.errors import CollectorError
 from edgerun_sync.limits import LIMITS, Limits
 
@@ -22,7 +22,7 @@ _ARCHIVE = b"ERARCH1\n"
 
 
 class Member(NamedTuple):
-    """A segment of a batch: the names of its device and its own, and SHA-256 and size of its bytes."""
+    """A segment or check-in of a batch: the names of its device and its own, and SHA-256 and size of its bytes."""
 
     device: str
     segment: str
@@ -41,10 +41,12 @@ class Batch(NamedTuple):
     Attributes:
         at_us: when it was planned, microseconds since 1970; the batch_time of its rows.
         members: its segments, in the order of devices and names.
+        check_ins: likewise.
     """
 
     at_us: int
     members: tuple[Member, ...]
+    check_ins: tuple[Member, ...] = ()
 
 
 class Filling:
@@ -73,7 +75,9 @@ def in_turn(listed: Sequence[str], after: str) -> Sequence[str]:
 def batch_bytes(batch: Batch) -> bytes:
     """Return a batch as its object says it."""
     at = (_EPOCH + timedelta(microseconds=batch.at_us)).isoformat().replace("+00:00", "Z")
-    document = {"at": at, "segments": [list(member) for member in batch.members]}
+    document: dict[str, object] = {"at": at, "segments": [list(member) for member in batch.members]}
+    if batch.check_ins:
+        document["checkins"] = [list(member) for member in batch.check_ins]
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -86,13 +90,14 @@ def parse_batch(data: bytes) -> Batch:
     try:
         document = json.loads(data)
         at_us = (datetime.fromisoformat(document["at"]) - _EPOCH) // timedelta(microseconds=1)
-        return Batch(at_us, tuple(map(_of_list, document["segments"])))
+        listed = (tuple(map(_of_list, document.get(name, ()))) for name in ("segments", "checkins"))
+        return Batch(at_us, *listed)
     except (ValueError, KeyError, TypeError) as error:
         raise CollectorError(f"a batch is damaged: {data[:100]!r}") from error
 
 
 def archive_bytes(segments: Sequence[tuple[Member, bytes]]) -> bytes:
-    """Return the segments of a batch as one object: a line that lists them, and their bytes."""
+    """Return the segments and check-ins of a batch as one object: a line that lists them, and their bytes."""
     listed = [[*member[:3], len(data)] for member, data in segments]
     return b"".join(
         (_ARCHIVE, json.dumps(listed, separators=(",", ":")).encode(), b"\n", *(data for _, data in segments))
@@ -100,7 +105,7 @@ def archive_bytes(segments: Sequence[tuple[Member, bytes]]) -> bytes:
 
 
 def parse_archive(data: bytes) -> list[tuple[Member, bytes]]:
-    """Return the segments of an archive.
+    """Return the segments and check-ins of an archive.
 
     Raises:
         CollectorError: it is none.
@@ -123,7 +128,9 @@ def _of_list(entry: list[object]) -> Member:
 
 
 def _member(device: object, segment: object, digest: object, size: object) -> Member:
-    if not isinstance(device, str) or not isinstance(segment, str) or not is_device(device) or not is_segment(segment):
+    if not isinstance(device, str) or not isinstance(segment, str):
+        raise ValueError(f"{device!r}/{segment!r} is no segment")  # noqa: TRY004 - whoever parses maps it
+    if not is_device(device) or not (is_segment(segment) or is_check_in(segment)):
         raise ValueError(f"{device!r}/{segment!r} is no segment")
     if not isinstance(digest, str) or not isinstance(size, int) or size < 0:
         raise ValueError(f"{device}/{segment} has no digest or size")

@@ -20,6 +20,7 @@ from edgerun_sync.collector.batches import (
     in_turn,
     parse_batch,
 )
+from edgerun_sync.collector.check_ins import parse_check_in
 from edgerun_sync.collector.rows import Decoded, Rows, decode, rows_of
 from edgerun_sync.limits import LIMITS, Limits
 
@@ -85,6 +86,7 @@ class Committer:
         self._limits = limits
         self._number = 0
         self._last = ""
+        self._looked_us: int | None = None
 
     def step(self) -> Committed | None:
         """Commit one batch, or complete one that was begun; None where nothing waits.
@@ -100,7 +102,7 @@ class Committer:
         found = self._objects.get(keys.batch_key(self.lane, number))
         if found is None:
             batch = self._plan(read, decoded)
-            if not batch.members:
+            if not batch.members and not batch.check_ins:
                 self._number = number
                 return None
             if not self._objects.put_new(keys.batch_key(self.lane, number), batch_bytes(batch)):
@@ -134,7 +136,25 @@ class Committer:
             self._last = key
             if not filling.add(segment.rows, segment.plain):
                 break
-        return Batch(self._now_us(), tuple(sorted(read)))
+        members = tuple(sorted(read))
+        return Batch(self._now_us(), members, self._waiting_check_ins(read))
+
+    def _waiting_check_ins(self, read: dict[Member, bytes]) -> tuple[Member, ...]:
+        """Read the check-ins that wait; none where they were looked at a moment ago."""
+        now_us, found = self._now_us(), list[Member]()
+        wait_us = self._limits.check_ins_wait_s * 1e6
+        if self._looked_us is not None and 0 <= now_us - self._looked_us < wait_us:
+            return ()
+        for key in self._objects.list(keys.check_in_prefix(self.lane)):
+            data = self._objects.get(key)
+            if data is not None:
+                member = Member(*keys.from_check_in(key), hashlib.sha256(data).hexdigest(), len(data))
+                read[member] = data
+                found.append(member)
+            if len(found) == self._limits.batch_check_ins_max:
+                return tuple(found)
+        self._looked_us = now_us
+        return tuple(found)
 
     def _write(
         self, number: int, batch: Batch, read: dict[Member, bytes], decoded: list[Decoded]
@@ -151,16 +171,22 @@ class Committer:
                 ):  # else the tables have the batch, as others saw
                     read[member] = data
                     decoded.append(decode(member.landed, data))
-        rows = rows_of(batch.at_us, decoded)
+            for member in batch.check_ins:
+                data = self._objects.get(keys.check_in_key(self.lane, *member.landed))
+                if data is not None:
+                    read[member] = data
+        listed = [(member, read[member]) for member in (*batch.members, *batch.check_ins) if member in read]
+        check_ins = [parse_check_in(read[member]) for member in batch.check_ins if member in read]
+        rows = rows_of(batch.at_us, decoded, check_ins)
         written = self._tables.append(self.lane, number, rows)
-        self._objects.put_new(
-            archive, archive_bytes([(member, read[member]) for member in batch.members if member in read])
-        )
+        self._objects.put_new(archive, archive_bytes(listed))
         return written, rows.damaged
 
     def _finish(self, number: int, batch: Batch) -> None:
-        """Step 4: leave a tombstone of each segment, and take it off the inbox."""
+        """Step 4: leave a tombstone of each segment, take it off the inbox, and remove the check-ins."""
         for member in batch.members:
             tombstone = keys.Tombstone(member.digest, member.size, number)
             self._objects.replace(member.landed.key, keys.tombstone_bytes(tombstone))
             self._objects.delete(keys.inbox_key(self.lane, member.landed))
+        for member in batch.check_ins:
+            self._objects.delete(keys.check_in_key(self.lane, *member.landed))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgerun_sync.collector.claims import Claims
     from edgerun_sync.collector.data import Data
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("edgerun.collector")
 IDLE_S = 0.5
 """How long an empty inbox is not looked at again."""
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 60.0
@@ -54,6 +54,8 @@ def run(
                 break
             if found is not None:
                 failures, wait_s = 0, 0.0
+                counted = {"segments": found.segments, "rows": found.rows, "damaged": found.damaged}
+                _LOG.info("committed", extra={"lane": found.lane, "batch": found.number, **counted})
                 report(found)
         stop.wait(wait_s)
 

@@ -16,6 +16,7 @@ from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from edgerun_sync.collector.audit import Audit
+    from edgerun_sync.collector.buckets import Bucket
     from edgerun_sync.collector.objects import Objects
     from edgerun_sync.collector.repository import Repository
 
@@ -55,6 +56,19 @@ def open_data(url: str, *, lanes: int = DEFAULT_LANES) -> Data:
     return Data(objects, tables, found)
 
 
+def discard_tables(url: str) -> None:
+    """Remove the tables at a place, to be made again from what was landed; nothing that was landed goes.
+
+    Raises:
+        StorageError: the place cannot be read or written.
+        CollectorError: nothing was ever landed there.
+    """
+    objects, tables = _placed(url)
+    if objects.get(CONFIG) is None:
+        raise CollectorError(f"{url} has no {CONFIG}: it holds no data of a collector")
+    tables.discard()
+
+
 def open_repository(url: str, audit: Audit) -> Repository:
     """Open the repository of bundles that lies with the data at a place; nothing is made before somebody publishes.
 
@@ -73,22 +87,55 @@ def open_repository(url: str, audit: Audit) -> Repository:
     return Repository(open_storage(f"{place}/repository"), open_storage(f"{place}/uploads"), audit)
 
 
-def _folder(url: str) -> Path:
-    return Path(os.path.abspath(url.removeprefix("file://")))  # noqa: PTH100 - resolve() would follow links
+def open_to_read(url: str) -> Data:
+    """Open the data at a place to read them, beside whoever works on them; nothing is made and nothing is mended.
+
+    Args:
+        url: as open_data() takes it.
+
+    Raises:
+        CollectorError: there are no data, or those of another format.
+        StorageError: the place cannot be read.
+    """
+    objects: Objects
+    if url.startswith("s3://"):
+        objects, tables = _bucket(url)
+    elif not (_folder(url) / CONFIG).is_file():
+        raise _refused(url)
+    else:
+        objects = Files(_folder(url))
+        tables = DeltaTables(_folder(url).as_uri(), objects)
+    found = objects.get(CONFIG)
+    if found is None:
+        raise _refused(url)
+    return Data(objects, tables, _lanes_of(found))
+
+
+def _refused(url: str) -> CollectorError:
+    return CollectorError(f"{url} holds no data of a collector: there is no {CONFIG}; name what serve was given")
 
 
 def _placed(url: str) -> tuple[Objects, DeltaTables]:
     if url.startswith("s3://"):
-        from edgerun_sync.collector.buckets import Bucket, table_options  # noqa: PLC0415 - a folder needs no S3 client
-
-        bucket = Bucket(url)
+        bucket, tables = _bucket(url)
         bucket.check()
-        return bucket, DeltaTables(url.rstrip("/"), bucket, options=table_options())
+        return bucket, tables
     folder = _folder(url)
     files = Files(folder)
     for table in sorted((folder / TABLES).glob("*/")):
         mend(table)
     return files, DeltaTables(folder.as_uri(), files, settle=Settler(folder / TABLES))
+
+
+def _bucket(url: str) -> tuple[Bucket, DeltaTables]:
+    from edgerun_sync.collector.buckets import Bucket, table_options  # noqa: PLC0415 - a folder needs no S3 client
+
+    bucket = Bucket(url)
+    return bucket, DeltaTables(url.rstrip("/"), bucket, options=table_options())
+
+
+def _folder(url: str) -> Path:
+    return Path(os.path.abspath(url.removeprefix("file://")))  # noqa: PTH100 - resolve() would follow links
 
 
 def _lanes(objects: Objects, lanes: int) -> int:
@@ -99,8 +146,12 @@ def _lanes(objects: Objects, lanes: int) -> int:
     if found is None:
         objects.put_new(CONFIG, json.dumps({"format": _FORMAT, "lanes": lanes}).encode())
         found = objects.get(CONFIG)
+    return _lanes_of(found or b"")
+
+
+def _lanes_of(found: bytes) -> int:
     try:
-        document = json.loads(found or b"")
+        document = json.loads(found)
         if document["format"] != _FORMAT:
             raise CollectorError(
                 f"{CONFIG} is of format {document['format']}, and this edgerun reads {_FORMAT}: update it"

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
+from edgerun_sync.collector.arrow.erasing import remaining
 from edgerun_sync.collector.arrow.parquet import day_files, merged_file
 from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS
-from edgerun_sync.collector.arrow.tables import KINDS
+from edgerun_sync.collector.arrow.tables import count
+from edgerun_sync.collector.listing import is_under_way, listed_files, small_files
+from edgerun_sync.collector.snapshots import Snapshot, snapshot_of
 from edgerun_sync.errors import OvertakenError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from edgerun_sync.collector.arrow.erasing import Gone
     from edgerun_sync.collector.arrow.parquet import DayFile
     from edgerun_sync.collector.objects import Objects
     from edgerun_sync.collector.rows import Rows
@@ -33,7 +39,7 @@ _CHECKPOINT_EVERY = 100
 KEEP_HOURS = 7 * 24
 """How long a file stays after a table's newest version has lost it."""
 FILE_BYTES = 64 * 2**20
-_COMPACTED = "compacted"
+_COMPACTED, _REWRITTEN = "compacted", "rewritten"
 _REWRITES = "rewrites"
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
 
@@ -112,9 +118,22 @@ class DeltaTables:
     def append(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
         """See Tables."""
         written = {}
-        for name, kinds in KINDS.items():
-            if rows.count(*kinds) and self._append(name, lane, number, rows):
-                written[name] = rows.count(*kinds)
+        for name in SCHEMAS:
+            if count(rows, name) and self._append(name, lane, number, partial(day_files, rows, name)):
+                written[name] = count(rows, name)
+        return written
+
+    def append_files(self, lane: int, number: int, files: Mapping[str, Sequence[DayFile]]) -> dict[str, int]:
+        """Add a batch that is files already, by table; as `append` does.
+
+        Raises:
+            TableError: a table cannot be read or written.
+            StorageError: likewise.
+        """
+        written = {}
+        for name, own in files.items():
+            if own and self._append(name, lane, number, partial(list, own)):
+                written[name] = sum(file.rows for file in own)
         return written
 
     def compact(self, name: str, *, file_bytes: int = FILE_BYTES) -> int:
@@ -134,7 +153,7 @@ class DeltaTables:
         gone = failures = 0
         while failures < _ATTEMPTS:
             table = self._fresh(name)
-            day, paths = next(_small_files(table, file_bytes), ("", []))
+            day, paths = next(small_files(table, file_bytes), ("", []))
             if not paths:
                 break
             merged = merged_file(name, day, (self._objects.get(f"{self._folder}/{name}/{path}") for path in paths))
@@ -150,31 +169,71 @@ class DeltaTables:
         self._settle(name)
         return gone
 
-    def delete(self, name: str, predicate: str) -> int:
-        """Remove rows from a table, and return how many; files with them stay until `vacuum` finds them old.
-
-        Args:
-            name: of the table.
-            predicate: in SQL, such as ``device = 'oven-7'``. What comes from outside must be quoted.
+    def erase(self, name: str, gone: Gone) -> int:
+        """Remove rows from a table, and return how many; files that had them stay until they are cleared away.
 
         Raises:
-            TableError: the table cannot be read or written, or the predicate is none.
+            TableError: the table cannot be read or written.
+            StorageError: likewise.
             OvertakenError: others changed the table again and again.
         """
         for _ in range(_ATTEMPTS):
             table = self._fresh(name)
+            removed, actions = 0, list[AddAction | RemoveAction]()
+            for path, _, day in listed_files(table):
+                rows, left = remaining(name, day, self._objects.get(f"{self._folder}/{name}/{path}"), gone)
+                if rows:
+                    removed += rows
+                    actions.append(RemoveAction(path, True, time.time_ns() // 10**6, None, {PARTITION: day}))
+                    actions += [] if left is None else [self._placed(name, _REWRITTEN, left)]
+            if not actions:
+                return 0
             try:
-                found = table.delete(
-                    predicate,
-                    commit_properties=CommitProperties(app_transactions=[_next_rewrite(table)], max_commit_retries=0),
-                )
-            except CommitFailedError:
+                self._commit(table, name, actions, _next_rewrite(table))
+            except OvertakenError:
                 continue
-            except (DeltaError, OSError) as error:
-                raise TableError(f"rows of the table {name} cannot be removed: {error}") from error
             self._settle(name)
-            return int(found["num_deleted_rows"])
+            return removed
         raise OvertakenError(f"the table {name} was changed by others {_ATTEMPTS} times")
+
+    def files(self, name: str) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the day and the bytes of each file of a table's newest version.
+
+        Raises:
+            TableError: the table cannot be read.
+            StorageError: likewise.
+        """
+        for path, _, day in listed_files(self._fresh(name)):
+            yield day, self._objects.get(f"{self._folder}/{name}/{path}")
+
+    def clear(self, name: str) -> int:
+        """Remove every file that the newest version does not have, at once; returns how many.
+
+        Whoever reads an older version fails. What a committer has placed and not committed yet stays.
+
+        Raises:
+            TableError: the table cannot be read.
+            StorageError: a file cannot be removed.
+        """
+        prefix = f"{self._folder}/{name}/"
+        listed = [key for key in self._objects.list(prefix) if key.endswith(".parquet") and "/_delta_log/" not in key]
+        table, gone = self._fresh(name), 0
+        kept = {path for path, _, _ in listed_files(table)}
+        for key in listed:
+            if key.removeprefix(prefix) not in kept and not is_under_way(key, partial(_committed, table)):
+                self._objects.delete(key)
+                gone += 1
+        return gone
+
+    def discard(self) -> None:
+        """Remove all tables, to be made again from what was landed.
+
+        Raises:
+            StorageError: a file cannot be removed.
+        """
+        self._opened.clear()
+        for key in [*self._objects.list(f"{self._folder}/")]:
+            self._objects.delete(key)
 
     def vacuum(self, name: str, *, keep_hours: int = KEEP_HOURS) -> int:
         """Remove files that no version has had for some time, and what dead processes left; returns how many.
@@ -203,15 +262,28 @@ class DeltaTables:
         """
         return self._fresh(name).to_pyarrow_table()
 
-    def _append(self, name: str, lane: int, number: int, rows: Rows) -> bool:
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Return the newest version of every table, by name.
+
+        Raises:
+            TableError: one cannot be read.
+        """
+        return {name: self._snapshot(name) for name in SCHEMAS}
+
+    def _snapshot(self, name: str) -> Snapshot:
+        url, version = self.url(name), self._fresh(name).version()
+        frozen = DeltaTable(url, version=version, storage_options=self._options)  # no writer of ours moves this one on
+        return snapshot_of(frozen, url, lambda: DeltaStorageHandler(url, self._options))
+
+    def _append(self, name: str, lane: int, number: int, files: Callable[[], list[DayFile]]) -> bool:
         """Add rows to one table, unless it has this batch; returns whether they were added."""
         actions: list[AddAction | RemoveAction] = []
         for _ in range(_ATTEMPTS):
             table = self._fresh(name)
-            if (table.transaction_version(_app(lane)) or 0) >= number:
+            if _committed(table, lane) >= number:
                 self._settle(name)
                 return False
-            actions = actions or [self._placed(name, f"{lane}-{number}", file) for file in day_files(rows, name)]
+            actions = actions or [self._placed(name, f"{lane}-{number}", file) for file in files()]
             try:
                 self._commit(table, name, actions, Transaction(_app(lane), number))
             except OvertakenError:
@@ -279,22 +351,10 @@ def _app(lane: int) -> str:
     return f"lane-{lane}"
 
 
+def _committed(table: DeltaTable, lane: int) -> int:
+    return table.transaction_version(_app(lane)) or 0
+
+
 def _next_rewrite(table: DeltaTable) -> Transaction:
     """What only one of several can be that rewrite rows which are there: delta-rs lets two through that move a file."""
     return Transaction(_REWRITES, (table.transaction_version(_REWRITES) or 0) + 1)
-
-
-def _small_files(table: DeltaTable, file_bytes: int) -> Iterator[tuple[str, list[str]]]:
-    """Days, and paths of small files that together are not too large; two at least."""
-    listed = table.get_add_actions(flatten=True)
-    names = ("path", "size_bytes", f"partition.{PARTITION}")
-    paths, sizes, days = (listed.column(listed.schema.names.index(name)).to_pylist() for name in names)
-    waiting: dict[str, tuple[list[str], int]] = {}
-    for path, size, day in sorted(zip(paths, sizes, map(str, days), strict=True)):
-        if size < file_bytes // 2:
-            found, total = waiting.get(day, ([], 0))
-            if total + size > file_bytes and len(found) > 1:
-                yield day, found
-                found, total = [], 0
-            waiting[day] = [*found, path], total + size
-    yield from ((day, found) for day, (found, _) in waiting.items() if len(found) > 1)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgerun_sync.collector.check_ins import CheckedIn, check_in_bytes, check_in_name
+from edgerun_sync.collector.keys import check_in_key
 from edgerun_sync.names import check_device
 from edgerun_sync.times import now_text
 
@@ -38,6 +40,9 @@ class Known(NamedTuple):
 
     last: Mapping[str, Any] | None = None
     """What it said then."""
+
+    name: str = ""
+    """Of that check-in, by which the same one sent again is told."""
 
 
 def judge(known: Known, instance: str, machine: str, count: int) -> tuple[Known, tuple[str, ...]]:
@@ -78,15 +83,23 @@ class Devices:
         """
         self._objects.replace(_key(device), _raw(Known(enrolled=now_text())))
 
-    def check_in(self, device: str, said: CheckIn) -> tuple[str, ...]:
-        """Remember how a device is; returns what is odd about it.
+    def check_in(self, device: str, said: CheckIn, *, lane: int) -> tuple[str, ...]:
+        """Remember how a device is, and leave it for the lane's committer; returns what is odd about it.
+
+        Where the same one is sent again, it is left once.
 
         Raises:
             CollectorError: the store fails.
         """
         known = self.find(device) or Known(enrolled=now_text())
+        document = said.model_dump()
+        name, seen = check_in_name(document), now_text()
+        is_again = name == known.name
         known, flags = judge(known, said.instance, said.machine, said.count)
-        self._objects.replace(_key(device), _raw(known._replace(seen=now_text(), last=said.model_dump())))
+        if not is_again:
+            stored = check_in_bytes(CheckedIn(device, seen, flags, document))
+            self._objects.put_new(check_in_key(lane, device, name), stored)
+        self._objects.replace(_key(device), _raw(known._replace(seen=seen, last=document, name=name)))
         return flags
 
     def find(self, device: str) -> Known | None:

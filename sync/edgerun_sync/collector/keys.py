@@ -13,6 +13,7 @@ from edgerun_sync.limits import LIMITS
 CONFIG = "config.json"
 _DEVICE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
 _SEGMENT = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
+_CHECK_IN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
 _BETWEEN = "~"
 """Between device and segment in an inbox, for one folder lists faster than thousands; no name has it."""
 _DONE = b"ERDONE1\n"
@@ -48,6 +49,11 @@ def is_segment(name: str) -> bool:
     return _SEGMENT.fullmatch(name) is not None
 
 
+def is_check_in(name: str) -> bool:
+    """Whether a text can be the name of a check-in: INSTANCE-COUNT-DIGEST."""
+    return _CHECK_IN.fullmatch(name) is not None
+
+
 def lane_of(device: str, lanes: int) -> int:
     """Return the lane of a device's segments."""
     return zlib.crc32(device.encode()) % lanes
@@ -73,6 +79,28 @@ def from_inbox(key: str) -> Landed:
     if not between or not is_device(device) or not is_segment(segment):
         raise CollectorError(f"{key} is no entry of an inbox; who put it there? Remove it")
     return Landed(device, segment)
+
+
+def check_in_prefix(lane: int) -> str:
+    """Return what the keys of a lane's check-ins begin with."""
+    return f"checkins/{lane}/"
+
+
+def check_in_key(lane: int, device: str, name: str) -> str:
+    """Return the key of a check-in that waits to be committed."""
+    return f"{check_in_prefix(lane)}{device}{_BETWEEN}{name}"
+
+
+def from_check_in(key: str) -> Landed:
+    """Return the device and the name that a key of a check-in speaks of.
+
+    Raises:
+        CollectorError: it is no such key.
+    """
+    device, between, name = key.rpartition("/")[2].partition(_BETWEEN)
+    if not between or not is_device(device) or not is_check_in(name):
+        raise CollectorError(f"{key} is no check-in; who put it there? Remove it")
+    return Landed(device, name)
 
 
 def batch_prefix(lane: int) -> str:

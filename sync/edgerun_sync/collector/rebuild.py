@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgerun_sync.collector import keys
+from edgerun_sync.collector.archives import is_of_rows, parse_row_archive, rows_in
 from edgerun_sync.collector.batches import parse_archive, parse_batch
-from edgerun_sync.collector.rows import decode, rows_of
 from edgerun_sync.errors import CollectorError
 
 if TYPE_CHECKING:
-    from edgerun_sync.collector.committing import Tables
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from edgerun_sync.collector.arrow.parquet import DayFile
+    from edgerun_sync.collector.batches import Batch, Member
     from edgerun_sync.collector.objects import Objects
+    from edgerun_sync.collector.rows import Rows
+
+
+class Tables(Protocol):
+    """The tables that a rebuild writes to."""
+
+    def append(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
+        """Add a batch's rows to each table that does not have this batch, durably; returns the rows, by table."""
+
+    def append_files(self, lane: int, number: int, files: Mapping[str, Sequence[DayFile]]) -> dict[str, int]:
+        """Likewise, of a batch that is files already."""
 
 
 class Rebuilt(NamedTuple):
-    """What was made again: batches, segments, and rows by table."""
+    """What was made again: batches, segments and check-ins, and rows by table."""
 
     batches: int
     segments: int
     rows: dict[str, int]
 
 
-def rebuild(objects: Objects, lanes: int, tables: Tables) -> Rebuilt:
+def rebuild(
+    objects: Objects, lanes: int, tables: Tables, tell: Callable[[Rebuilt], object] = lambda _: None
+) -> Rebuilt:
     """Append every archived batch to tables that have none of them yet, or those of a rebuild that was cut short.
 
     Nobody else may commit to these tables meanwhile. What was not committed before is left to a committer.
@@ -31,6 +47,7 @@ def rebuild(objects: Objects, lanes: int, tables: Tables) -> Rebuilt:
         objects: what was landed.
         lanes: how many lanes it has.
         tables: new ones, in a place of their own.
+        tell: is told after each batch what was made so far.
 
     Raises:
         StorageError: the storage failed; the same call goes on where it was.
@@ -44,11 +61,28 @@ def rebuild(objects: Objects, lanes: int, tables: Tables) -> Rebuilt:
             archive = objects.get(keys.archive_key(lane, number))
             if archive is None:  # it is under way, and so the last one
                 break
-            batch, found = parse_batch(objects.get(key) or b""), parse_archive(archive)
-            if not {member for member, _ in found} <= {*batch.members}:
-                raise CollectorError(f"{keys.archive_key(lane, number)} has segments that {key} does not list")
-            decoded = [decode(member.landed, data) for member, data in found]
-            batches, segments = batches + 1, segments + len(found)
-            for name, count in tables.append(lane, number, rows_of(batch.at_us, decoded)).items():
+            batch = parse_batch(objects.get(key) or b"")
+            members, written = _append(tables, lane, number, batch, archive)
+            batches, segments = batches + 1, segments + members
+            for name, count in written.items():
                 rows[name] = rows.get(name, 0) + count
+            tell(Rebuilt(batches, segments, rows))
     return Rebuilt(batches, segments, rows)
+
+
+def _append(tables: Tables, lane: int, number: int, batch: Batch, archive: bytes) -> tuple[int, dict[str, int]]:
+    """Members of an archive, and the rows that it gave."""
+    if is_of_rows(archive):
+        kept = parse_row_archive(archive)
+        _check(lane, number, batch, kept.members)
+        return len(kept.members), tables.append_files(lane, number, kept.files)
+    found = parse_archive(archive)
+    _check(lane, number, batch, (member for member, _ in found))
+    return len(found), tables.append(lane, number, rows_in(batch.at_us, found))
+
+
+def _check(lane: int, number: int, batch: Batch, members: Iterable[Member]) -> None:
+    if not {*members} <= {*batch.members, *batch.check_ins}:
+        raise CollectorError(
+            f"{keys.archive_key(lane, number)} has segments that {keys.batch_key(lane, number)} does not list"
+        )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgerun.log.repair import Timeline
     from edgerun.log.rows import Source
     from edgerun.log.segment import Header
+    from edgerun_sync.collector.check_ins import CheckedIn
     from edgerun_sync.collector.keys import Landed
 
 _NO_END = 2**64 - 1
@@ -74,6 +75,7 @@ class Rows(NamedTuple):
         streams: by that number.
         sources: by the numbers in the column "source".
         damaged: bytes of its segments that no row could be read from.
+        check_ins: what devices said of themselves.
     """
 
     at_us: int
@@ -81,6 +83,7 @@ class Rows(NamedTuple):
     streams: Sequence[Stream]
     sources: Sequence[Source | None]
     damaged: int
+    check_ins: Sequence[CheckedIn] = ()
 
     def count(self, *kinds: Kind) -> int:
         """Return how many rows there are of some kinds, or of all."""
@@ -103,7 +106,7 @@ def decode(landed: Landed, data: bytes) -> Decoded:
     return Decoded(landed, header, tuple(frames), rows, plain, damaged)
 
 
-def rows_of(at_us: int, segments: Iterable[Decoded]) -> Rows:
+def rows_of(at_us: int, segments: Iterable[Decoded], check_ins: Sequence[CheckedIn] = ()) -> Rows:
     """Return the rows of a batch, each once: where segments of a stream overlap, a row is of the later one."""
     listed = sorted((segment for segment in segments if segment.rows), key=lambda segment: segment.landed)
     streams, chunks, sources = _streams(listed), {kind: list[Chunk]() for kind in Kind}, Sources()
@@ -119,7 +122,8 @@ def rows_of(at_us: int, segments: Iterable[Decoded]) -> Rows:
             for first, end in seen[number].add(frame.first_row, min(frame.first_row + frame.rows, end_row)):
                 for block in frame.blocks:
                     chunks[block.kind] += chunks_of(block, frame, first, end, origin, sources)
-    return Rows(at_us, chunks, streams, sources.listed, sum(segment.damaged for segment in listed))
+    damaged = sum(segment.damaged for segment in listed)
+    return Rows(at_us, chunks, streams, sources.listed, damaged, check_ins)
 
 
 def times_us(rows: Rows, chunk: Chunk) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -13,12 +13,12 @@ from edgerun_sync.collector.audit import Audit
 from edgerun_sync.collector.credentials import Credential, Credentials, Role
 from edgerun_sync.collector.devices import Devices
 from edgerun_sync.collector.documents import CheckedIn, CheckIn, Document, Enrol, Enrolled, IssueToken, Token, parse
-from edgerun_sync.collector.keys import Landed
+from edgerun_sync.collector.keys import Landed, lane_of
 from edgerun_sync.collector.landing import Landing, land
 from edgerun_sync.collector.segments import check
 from edgerun_sync.errors import RefusedError, SegmentError, WireError
 from edgerun_sync.names import check_segment
-from edgerun_sync.times import now_text
+from edgerun_sync.times import now_text, parse_time
 
 if TYPE_CHECKING:
     from edgerun_sync.collector.objects import Objects
@@ -126,7 +126,8 @@ class Service:
             CollectorError: the store fails.
         """
         _need_device(credential, device)
-        flags = self.devices.check_in(device, _parsed(CheckIn, body))
+        said = _parsed(CheckIn, body)
+        flags = self.devices.check_in(device, said, lane=lane_of(device, self._lanes))
         return CheckedIn(time=now_text(), flags=[*flags])
 
     def put_segment(self, credential: Credential, device: str, segment: str, body: bytes, digest: str) -> Stored:
@@ -168,7 +169,7 @@ class Service:
         wish = _parsed(IssueToken, body)
         if wish.uses is not None and wish.role != Role.ENROLL.value:
             raise RefusedError(422, "invalid", "uses: only an enrolment token is used up")
-        expires = None if wish.expires is None else datetime.fromisoformat(wish.expires).astimezone(UTC)
+        expires = None if wish.expires is None else _moment(wish.expires)
         token, made = self.credentials.issue(Role(wish.role), note=wish.note, uses=wish.uses, expires=expires)
         self.audit.append(credential.name, "token.issue", made.name, {"role": wish.role, "note": wish.note})
         return Token(token=token)
@@ -229,6 +230,13 @@ def _need(credential: Credential, role: Role) -> None:
 def _need_device(credential: Credential, device: str) -> None:
     if credential.role != Role.DEVICE or credential.name != device:
         raise RefusedError(403, "forbidden", "this takes the token of that very device")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(parse_time(text), UTC)
+    except (WireError, OverflowError, ValueError) as error:
+        raise RefusedError(422, "invalid", f"expires: {text} is a time that no calendar has") from error
 
 
 def _parsed(kind: type[D], body: bytes) -> D:

@@ -61,7 +61,7 @@ def renew_if_due(repository: Repository, keys: Signers, audit: Audit, now: datet
 
 
 class Upkeep:
-    """Looks after a repository in a thread of its own.
+    """Looks after a repository in a thread of its own, until it is stopped; a context manager.
 
     Args:
         repository: whose.
@@ -74,11 +74,11 @@ class Upkeep:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="edgerun-repository")
 
-    def start(self) -> None:
-        """Begin."""
+    def __enter__(self) -> Upkeep:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End after what is under way."""
         self._stop.set()
         self._thread.join()

@@ -31,8 +31,10 @@ def of(difference=1.0, variance=0.1, degrees=math.inf, information=100.0):
 
 @given(ALPHAS, st.floats(1, 1e6), st.floats(1e-3, 10))
 def test_the_interval_is_that_of_the_paper(alpha, n, rho):
-    """Source: the Gaussian mixture of "Time-uniform central limit theory and asymptotic confidence sequences": the half-width is
-    sigma * sqrt(2 (n rho^2 + 1) / (n^2 rho^2) * log(sqrt(n rho^2 + 1) / alpha))."""
+    """Its source is the Gaussian mixture of "Time-uniform central limit theory and asymptotic confidence sequences".
+
+    The half-width is sigma * sqrt(2 (n rho^2 + 1) / (n^2 rho^2) * log(sqrt(n rho^2 + 1) / alpha)).
+    """
     theirs = math.sqrt(2 * (n * rho**2 + 1) / (n**2 * rho**2) * math.log(math.sqrt(n * rho**2 + 1) / alpha))
     assert two_sided_multiplier(n * rho**2, alpha) / math.sqrt(n) == pytest.approx(theirs, rel=1e-10)
 

@@ -16,7 +16,7 @@ from edgerun_sync.collector.arrow.tables import SLICE_ROWS, slices
 from edgerun_sync.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from edgerun_sync.collector.rows import Rows
 
@@ -29,6 +29,7 @@ _VARIED = {"score", "difference"}
 """Floats that seldom repeat: a dictionary of them would take twice the bytes and three times the time."""
 _LEAVES = {"outputs": "outputs.key_value.key"}
 """Of a map, the part that repeats."""
+_NESTED = {"outputs", "texts", "lost", "errors", "flags"}
 _BOUNDED = ("time", "row")
 """Columns whose least and greatest values Delta is told, so that files can be passed over."""
 
@@ -78,19 +79,55 @@ def merged_file(name: str, day: str, files: Iterable[bytes | None]) -> DayFile:
     Raises:
         TableError: one of the files is gone, or no Parquet.
     """
-    opened = [_opened(data) for data in files]
-    own = file_schema(SCHEMAS[name])
-    further = {
-        field.name: _plain(field) for file in opened for field in file.schema_arrow if field.name not in own.names
-    }
-    schema = pa.schema([*own, *further.values()])
+    opened = [opened_file(data) for data in files]
+    return file_of(day, _gathered(opened, _schema_of(name, opened)), _schema_of(name, opened))
+
+
+def file_without(
+    name: str, day: str, file: pq.ParquetFile, is_gone: Callable[[pa.Table], Any]
+) -> tuple[int, DayFile | None]:
+    """Return how many rows of a file are gone, and a file of the others; None where there are none.
+
+    Args:
+        name: of the table.
+        day: of the file.
+        file: that has all rows.
+        is_gone: says of each row of a table whether it goes, as booleans.
+    """
+    schema = _schema_of(name, [file])
+    left, rows = [], 0
+    for number in range(file.num_row_groups):
+        table = file.read_row_group(number)
+        kept = table.filter(pc.invert(is_gone(table)))
+        rows += table.num_rows - kept.num_rows
+        if kept.num_rows:
+            left.append(pa.table([_column(kept, field) for field in schema], schema=schema))
+    return rows, file_of(day, left, schema) if left else None
+
+
+def file_of(day: str, tables: Iterable[pa.Table], schema: pa.Schema) -> DayFile:
+    """Return tables as one file."""
     writer = _Writer(schema)
-    for table in _gathered(opened, schema):
+    for table in tables:
         writer.write(table)
     return writer.close(day)
 
 
-def _opened(data: bytes | None) -> pq.ParquetFile:
+def _schema_of(name: str, files: Iterable[pq.ParquetFile]) -> pa.Schema:
+    """The columns of a table, and further ones that files have."""
+    own = file_schema(SCHEMAS[name])
+    further = {
+        field.name: _plain(field) for file in files for field in file.schema_arrow if field.name not in own.names
+    }
+    return pa.schema([*own, *further.values()])
+
+
+def opened_file(data: bytes | None) -> pq.ParquetFile:
+    """Return a file of a table, to be read.
+
+    Raises:
+        TableError: it is gone, or no Parquet.
+    """
     if data is None:
         raise TableError("a file of a table is gone; rebuild the tables from what was landed")
     try:
@@ -149,7 +186,7 @@ class _Writer:
             ],
             column_encoding=encoding,
             store_schema=False,
-            write_statistics=[name for name in schema.names if name not in {"outputs", "texts"}],
+            write_statistics=[name for name in schema.names if name not in _NESTED],
         )
         self._schema = schema
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 MOMENT = pa.timestamp("us", "UTC")
@@ -71,8 +73,23 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("inputs", pa.string()),
         ]
     ),
+    "devices": pa.schema(
+        [
+            *_WHERE,
+            ("machine", pa.string()),
+            ("synchronised", pa.bool_()),
+            *((name, pa.string()) for name in ("edgerun", "onnxruntime", "arch")),
+            *((name, pa.string()) for name in ("bundle", "version", "digest", "state")),
+            ("backlog_segments", pa.int64()),
+            ("backlog_bytes", pa.int64()),
+            ("backlog_oldest", MOMENT),
+            ("lost", pa.map_(pa.string(), pa.int64())),
+            ("errors", pa.list_(pa.string())),
+            ("flags", pa.list_(pa.string())),
+        ]
+    ),
 }
-"""The tables that hold rows of segments, by name."""
+"""The tables, by name."""
 
 
 CODED = pa.dictionary(pa.int32(), pa.string())
@@ -93,3 +110,8 @@ def file_schema(schema: pa.Schema) -> pa.Schema:
 def coded(field: pa.Field) -> pa.Field:
     """Return a field as it is written: a text of few distinct ones has codes."""
     return field.with_type(CODED) if field.name in _FEW and field.type == pa.string() else field
+
+
+def as_schema(schema: Any) -> pa.Schema:
+    """Return whatever says that it is a schema of Arrow as one of pyarrow."""
+    return pa.schema(schema)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from edgerun.log.contents import latency_ns
 from edgerun.log.rows import FLAG_DISAGREE, FLAG_FAILED, FLAG_NONFINITE, Kind
 from edgerun_sync.collector.arrow import notes
+from edgerun_sync.collector.arrow.checked_in import check_in_columns
 from edgerun_sync.collector.arrow.columns import (
     Slice,
     coded_texts,
@@ -41,9 +42,13 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "lifecycle": (Kind.LOSS, Kind.LIFECYCLE),
     "captures": (Kind.CAPTURE,),
 }
-"""What each table holds."""
+"""What each table holds that has rows of segments."""
 
 _OF_EVENTS = ("bundle", "version", "model", "arm", "assignment", "fallback", "route", "node")
+
+
+CHECK_INS = "devices"
+"""The table that has the check-ins."""
 
 
 class Sliced(NamedTuple):
@@ -53,8 +58,17 @@ class Sliced(NamedTuple):
     day: Array
 
 
+def count(rows: Rows, table: str) -> int:
+    """Return how many rows a table has of these."""
+    return len(rows.check_ins) if table == CHECK_INS else rows.count(*KINDS[table])
+
+
 def slices(rows: Rows, table: str) -> Iterator[Sliced]:
     """Yield the rows of one table."""
+    if table == CHECK_INS:
+        if rows.check_ins:
+            yield Sliced(*check_in_columns(rows.at_us, rows.check_ins))
+        return
     for kind in KINDS[table]:
         for part in _slices(rows, kind):
             columns, day = where(part)

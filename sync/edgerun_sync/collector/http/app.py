@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,6 +17,7 @@ from edgerun_sync.collector.http.bodies import read_body, read_digest
 from edgerun_sync.collector.http.openapi import openapi_document
 from edgerun_sync.collector.http.rates import Rates
 from edgerun_sync.collector.http.repository import RepositoryRoutes
+from edgerun_sync.collector.http.threads import in_thread
 from edgerun_sync.errors import RefusedError
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.names import SEGMENT_TYPE
@@ -101,7 +101,7 @@ class Application:
         return answer
 
     async def _caller(self, request: Request) -> Credential:
-        credential = await run_in_threadpool(self._service.authenticate, request.headers.get("authorization"))
+        credential = await in_thread(self._service.authenticate, request.headers.get("authorization"))
         self._rates.take(f"{credential.role}/{credential.name}")
         return credential
 
@@ -114,11 +114,11 @@ class Application:
         return JSONResponse({"status": "alive"})
 
     async def _readyz(self, _: Request) -> Response:
-        await run_in_threadpool(self._service.objects.get, "config.json")
+        await in_thread(self._service.objects.get, "config.json")
         return JSONResponse({"status": "ready"})
 
     async def _scrape(self, _: Request) -> Response:
-        content, media_type = await run_in_threadpool(self._metrics.text)
+        content, media_type = await in_thread(self._metrics.text)
         return Response(content, media_type=media_type)
 
     async def _openapi(self, _: Request) -> Response:
@@ -128,25 +128,25 @@ class Application:
         authorization = request.headers.get("authorization")
         self._rates.take(f"enroll/{request.client.host if request.client else ''}")
         body = await self._small_body(request)
-        return _said(await run_in_threadpool(self._service.enrol, authorization, body), 201)
+        return _said(await in_thread(self._service.enrol, authorization, body), 201)
 
     async def _devices(self, request: Request) -> Response:
         caller = await self._caller(request)
-        return JSONResponse({"devices": await run_in_threadpool(self._service.list_devices, caller)})
+        return JSONResponse({"devices": await in_thread(self._service.list_devices, caller)})
 
     async def _revoke_device(self, request: Request) -> Response:
         caller = await self._caller(request)
-        await run_in_threadpool(self._service.revoke_device, caller, request.path_params["device"])
+        await in_thread(self._service.revoke_device, caller, request.path_params["device"])
         return Response(status_code=204)
 
     async def _rotate(self, request: Request) -> Response:
         caller = await self._caller(request)
-        return _said(await run_in_threadpool(self._service.rotate, caller, request.path_params["device"]), 201)
+        return _said(await in_thread(self._service.rotate, caller, request.path_params["device"]), 201)
 
     async def _check_in(self, request: Request) -> Response:
         caller = await self._caller(request)
         body = await self._small_body(request)
-        return _said(await run_in_threadpool(self._service.check_in, caller, request.path_params["device"], body))
+        return _said(await in_thread(self._service.check_in, caller, request.path_params["device"], body))
 
     async def _put_segment(self, request: Request) -> Response:
         caller = await self._caller(request)
@@ -158,20 +158,18 @@ class Application:
         digest = read_digest(request)
         body = await read_body(request, LIMITS.segment_max_bytes, LIMITS.body_timeout_s)
         where = request.path_params
-        landed = await run_in_threadpool(
-            self._service.put_segment, caller, where["device"], where["segment"], body, digest
-        )
+        landed = await in_thread(self._service.put_segment, caller, where["device"], where["segment"], body, digest)
         self._metrics.landed(len(body), landed.rows, is_new=landed.status == 201)
         return Response(status_code=landed.status)
 
     async def _issue_token(self, request: Request) -> Response:
         caller = await self._caller(request)
         body = await self._small_body(request)
-        return _said(await run_in_threadpool(self._service.issue_token, caller, body), 201)
+        return _said(await in_thread(self._service.issue_token, caller, body), 201)
 
     async def _revoke_token(self, request: Request) -> Response:
         caller = await self._caller(request)
-        await run_in_threadpool(self._service.revoke_token, caller, request.path_params["name"])
+        await in_thread(self._service.revoke_token, caller, request.path_params["name"])
         return Response(status_code=204)
 
 

@@ -8,6 +8,8 @@ import binascii
 import re
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from edgerun_sync.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
         timeout_s: that it may take to come.
 
     Raises:
-        RefusedError: 413, 408 or 415: it is too large, too slow, or encoded.
+        RefusedError: 413, 408, 415 or 400: it is too large, too slow, encoded, or broke off, which nobody is told.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
@@ -42,6 +44,8 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
                     raise _too_large(max_bytes)
     except TimeoutError as error:
         raise RefusedError(408, "too-slow", f"the body did not come within {timeout_s:g} s") from error
+    except ClientDisconnect as error:
+        raise RefusedError(400, "broken-off", "the connection broke off within the body") from error
     return bytes(body)
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+if TYPE_CHECKING:
+    from edgerun_sync.collector.committing import Committed
+    from edgerun_sync.collector.compaction import Compacted
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
@@ -33,6 +39,18 @@ class Metrics:
             registry=self._registry,
         )  # fmt: skip
 
+        self._damaged = Counter(
+            "edgerun_collector_damaged_bytes", "Bytes of segments that no row could be read from.",
+            registry=self._registry,
+        )  # fmt: skip
+        self._compacted = Counter(
+            "edgerun_collector_compacted_files", "Small files that were put together.", ("table",),
+            registry=self._registry,
+        )  # fmt: skip
+        self._removed = Counter(
+            "edgerun_collector_removed_files", "Old files that were removed.", ("table",), registry=self._registry
+        )
+
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
         self._requests.labels(method, route, str(status)).observe(seconds)
@@ -44,10 +62,18 @@ class Metrics:
             self._bytes.inc(size)
             self._rows.inc(rows)
 
-    def committed(self, lane: int, rows: int) -> None:
+    def committed(self, done: Committed) -> None:
         """Count a batch."""
-        self._committed.labels(str(lane)).inc(rows)
-        self._committed_at.labels(str(lane)).set_to_current_time()
+        lane = str(done.lane)
+        self._committed.labels(lane).inc(sum(done.rows.values()))
+        self._committed_at.labels(lane).set_to_current_time()
+        self._damaged.inc(done.damaged)
+
+    def compacted(self, done: Compacted) -> None:
+        """Count a round of compaction."""
+        for name in done.compacted:
+            self._compacted.labels(name).inc(done.compacted[name])
+            self._removed.labels(name).inc(done.removed[name])
 
     def text(self) -> tuple[bytes, str]:
         """Return all counters as Prometheus reads them, and the media type of that."""

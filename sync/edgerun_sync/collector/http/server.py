@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from edgerun_sync.errors import CollectorError
 from edgerun_sync.limits import LIMITS
@@ -19,21 +19,40 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
-STOP_S = 20
+STOP_S = 8
+"""How long requests that are under way may take when the server is told to stop."""
 
 
-class _ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 that hangs up on a connection which takes too long to say what it wants."""
+class _ImpatientProtocol(HttpToolsProtocol):
+    """HTTP/1.1 that hangs up on a connection which takes too long to say what it wants, or says too much of it."""
 
     def connection_made(self, transport: Any) -> None:
-        """See H11Protocol."""
+        """See HttpToolsProtocol."""
         super().connection_made(transport)
+        self._is_in_head, self._head_bytes = True, 0
         self._patience = asyncio.get_running_loop().call_later(LIMITS.headers_timeout_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See H11Protocol."""
+        """See HttpToolsProtocol."""
         self._patience.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See HttpToolsProtocol."""
+        super().data_received(data)
+        self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
+        if self._head_bytes > LIMITS.head_max_bytes and not self.transport.is_closing():
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """See HttpToolsProtocol."""
+        super().on_message_begin()
+        self._is_in_head = True
+
+    def on_headers_complete(self) -> None:
+        """See HttpToolsProtocol. Only what comes before the headers' end counts, by whole pieces from the network."""
+        super().on_headers_complete()
+        self._is_in_head = False
 
     def _give_up(self) -> None:
         said: object = self.cycle

@@ -1,0 +1,160 @@
+"""DuckDB in the process. It is told which files a version of a table has, and can read no other file.
+
+DuckDB's own reader of Delta would have to be fetched, and so would its reader of S3: tables of a bucket go through
+delta-rs and pyarrow, which is about half as fast.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from duckdb.func import PythonUDFType
+
+from edgerun_sync.collector.arrow.hashes import spark_hashes
+from edgerun_sync.collector.arrow.tables import SLICE_ROWS
+from edgerun_sync.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from edgerun_sync.collector.snapshots import Snapshot
+
+_AS_SPARK = ("unix_micros(moment) AS epoch_us(moment)", "timestamp_micros(number) AS make_timestamptz(number)")
+"""Functions of Spark, so that a question is the same on both engines."""
+_READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+
+class DuckDB:
+    """An engine in the process; see Engine. One thread may ask it at a time.
+
+    Args:
+        snapshots: the tables' versions, by name.
+        further: tables of Arrow, by name.
+
+    Raises:
+        QueryError: a table's files cannot be read.
+    """
+
+    dialect = "duckdb"
+
+    def __init__(self, snapshots: Mapping[str, Snapshot], further: Mapping[str, Any]) -> None:
+        self.versions: Mapping[str, int] = {name: snapshot.version for name, snapshot in snapshots.items()}
+        self._connection = duckdb.connect()
+        self._run("SET TimeZone = 'UTC'")
+        self._run("SET python_enable_replacements = false")
+        spilled = Path(tempfile.gettempdir()) / f"edgerun-query-{os.getpid()}"
+        self._run(f"SET temp_directory = {_text(str(spilled))}")
+        folders = {str(Path(file).parents[1]) for snapshot in snapshots.values() for file in snapshot.files[:1]}
+        self._run(f"SET allowed_directories = [{', '.join(map(_text, sorted(folders)))}]")
+        self._run("SET enable_external_access = false")
+        for macro in _AS_SPARK:
+            self._run(f"CREATE MACRO {macro}")
+        self._connection.create_function("xxhash64", spark_hashes, None, "BIGINT", type=PythonUDFType.ARROW)
+        for name, snapshot in snapshots.items():
+            self._view(name, snapshot)
+        for name, table in further.items():
+            self.give(name, table)
+
+    def rows(self, statement: str) -> Any:
+        """See Engine."""
+        with _mapped():
+            return self._answer(statement).to_arrow_table()
+
+    def reader(self, statement: str) -> Any:
+        """See Engine."""
+        with _mapped():
+            return self._answer(statement).to_arrow_reader(SLICE_ROWS)
+
+    def give(self, name: str, table: Any) -> None:
+        """See Engine."""
+        with _mapped():
+            self._connection.register(name, table)
+
+    def close(self) -> None:
+        """See Engine."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def _answer(self, statement: str) -> duckdb.DuckDBPyConnection:
+        """Run a query to its end: so run, and only so, Ctrl-C ends it."""
+        return self._connection.execute(self._reading(statement))
+
+    def _reading(self, statement: str) -> str:
+        """The one statement that a text is."""
+        found = self._connection.extract_statements(statement)
+        if len(found) != 1 or found[0].type not in _READS:
+            kinds = ", ".join(one.type.name for one in found) or "nothing"
+            raise QueryError(f"a query is one SELECT, and this is {kinds}: the tables can only be read")
+        return found[0].query
+
+    def _view(self, name: str, snapshot: Snapshot) -> None:
+        """Name what a table holds: all columns of its schema, whether files have them or not."""
+        empty, rows = f"empty {name}", f"rows {name}"
+        with _mapped():
+            self._connection.register(empty, snapshot.schema.empty_table())
+            if snapshot.is_local and snapshot.files:
+                self._run(f"CREATE VIEW {_quoted(rows)} AS FROM {_files(snapshot.files)}")
+            else:
+                self._connection.register(rows, snapshot.dataset() if snapshot.files else snapshot.schema.empty_table())
+            types, there = self._columns(empty), self._columns(rows)
+            columns = [
+                _quoted(column) if column in there else f"NULL::{type_} AS {_quoted(column)}"
+                for column, type_ in types.items()
+            ]
+            self._run(f"CREATE VIEW {_quoted(name)} AS SELECT {', '.join(columns)} FROM {_quoted(rows)}")  # noqa: S608 - quoted
+
+    def _columns(self, name: str) -> dict[str, str]:
+        """The columns of a table or view, and their types."""
+        return {
+            column: str(type_) for column, type_, *_ in self._connection.execute(f"DESCRIBE {_quoted(name)}").fetchall()
+        }
+
+    def _run(self, statement: str) -> None:
+        self._connection.execute(statement)
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
+            yield
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except RuntimeError as error:
+        if "interrupt" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
+    except duckdb.Error as error:
+        raise QueryError(str(error).partition("\n\n")[0]) from error
+
+
+def _files(files: Sequence[str]) -> str:
+    """A version's files; a column that some lack is missing in their rows."""
+    listed = ", ".join(map(_text, files))
+    return f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'day': DATE}}, union_by_name = true)"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,108 @@
+"""Calls and the labels that came for them, days later or in another process's log. The last label of a call counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from edgerun_sync.experiments.confusion import cell_names
+from edgerun_sync.queries.tables import BY, CALLS, EVENTS, LABELS, divided, tally
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgerun_sync.queries.tables import Every
+
+_WHOLE_MAX = 2**53
+"""Up to here every integer is a float64 of its own."""
+
+
+def last_labels(labels: Any = LABELS) -> Any:
+    """Ask for the last label of each call.
+
+    The answer has a row for each call: ``id``; ``truth``, the label as text, integers without a point, missing where it
+    is another number; ``value``, where it is a number; ``labelled``, its time; ``labels``, how many there were.
+    Of labels of the same time, the one of the greater epoch and row is the last.
+    """
+    given = labels.filter((labels.kind == "label") & labels.id.notnull())
+    order = [given.time.desc(), given.epoch.desc(), given.row.desc(), given.batch_time.desc()]
+    ranked = given.mutate(
+        place=ibis.row_number().over(ibis.window(group_by="id", order_by=order)),
+        labels=given.id.count().over(ibis.window(group_by="id")),
+    )
+    last = ranked.filter(ranked.place == 0)
+    is_whole = (last.value.abs() < _WHOLE_MAX) & (last.value == last.value.floor())
+    whole = ibis.ifelse(is_whole, last.value, 0.0).cast("int64").cast("string")
+    truth = ibis.coalesce(last.text, ibis.ifelse(is_whole, whole, ibis.null("string")))
+    return last.select("id", truth=truth, value="value", labelled="time", labels="labels")
+
+
+def labelled(events: Any = EVENTS, labels: Any = LABELS) -> Any:
+    """Ask for all calls that were answered, with their labels.
+
+    The answer has the columns of events, and those of last_labels(), which are missing where no label has come.
+    """
+    calls = events.filter(events.kind.isin(CALLS))
+    found = last_labels(labels)
+    joined = calls.left_join(found, calls.id == found.id)
+    return joined.select(calls, found.truth, found.value, found.labelled, found.labels)
+
+
+def label_rates(
+    events: Any = EVENTS, labels: Any = LABELS, *, by: Sequence[str] = BY, every: Every | None = None
+) -> Any:
+    """Ask how many calls have labels, and how often the models were right.
+
+    The answer has a row for each group: the columns of `by`; ``begin``, where time is divided; ``calls``; ``labelled``;
+    ``label_rate``; ``right``, calls whose label is what the model said; ``accuracy``, of the labelled ones.
+
+    Raises:
+        QueryError: a column or length is none.
+    """
+    rows, keys = divided(labelled(events, labels), by, every)
+    found = rows.group_by(keys).agg(
+        calls=rows.count(),
+        labelled=tally(rows, rows.truth.notnull()),
+        right=tally(rows, rows.truth == rows.label),
+    )
+    return found.select(
+        *keys,
+        calls=found.calls,
+        labelled=found.labelled,
+        label_rate=found.labelled.cast("float64") / found.calls.cast("float64"),
+        right=found.right,
+        accuracy=found.right.cast("float64") / found.labelled.nullif(0).cast("float64"),
+    )
+
+
+def confusion(events: Any = EVENTS, labels: Any = LABELS, *, by: Sequence[str] = BY, every: Every | None = None) -> Any:
+    """Ask for confusion matrices.
+
+    The answer has a row for each cell that is not empty: the columns of `by`; ``begin``, where time is divided;
+    ``truth``; ``predicted``, what the model said, missing where it said no class; ``calls``.
+
+    Raises:
+        QueryError: a column or length is none.
+    """
+    rows, keys = divided(labelled(events, labels), by, every)
+    rows = rows.filter(rows.truth.notnull()).mutate(predicted=rows.label)
+    return rows.group_by([*keys, "truth", "predicted"]).agg(calls=rows.count())
+
+
+def unit_cells(classes: Sequence[str], events: Any = EVENTS, labels: Any = LABELS) -> Any:
+    """Ask for the confusion matrix of every unit, whose moments `experiments.confusion` takes.
+
+    The answer has a row for each ``arm`` and ``unit`` that has a labelled call of known classes, and the columns of
+    cell_names(): how many of its calls are of each cell. Calls without arm or unit are left out.
+
+    Args:
+        classes: as the labels have them; other ones are left out.
+        events: the table of events, or some of its rows.
+        labels: the table of labels, or some of its rows.
+    """
+    rows = labelled(events, labels)
+    rows = rows.filter(rows.arm.notnull() & rows.unit.notnull() & rows.truth.isin(classes) & rows.label.isin(classes))
+    cells = [(rows.truth == truth) & (rows.label == predicted) for truth in classes for predicted in classes]
+    counts = {name: tally(rows, cell) for name, cell in zip(cell_names(classes), cells, strict=True)}
+    return rows.group_by(["arm", "unit"]).agg(**counts)

@@ -1,0 +1,91 @@
+"""``edgerun experiment``: from a section to a plan to a bundle to a report, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from edgerun.cli import main
+from edgerun_sync.experiments.facts_json import facts_document
+from support import models
+from support.scored import facts
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [*map(str, arguments)])
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    for name in ("champion", "challenger"):
+        (folder / f"{name}.onnx").write_bytes(models.steady())
+    (folder / "bundle.toml").write_text(
+        'name = "cards"\nversion = "1.0.0"\nroute = "ab"\n'
+        '[models]\nchampion = "champion.onnx"\nchallenger = "challenger.onnx"\n'
+        '[nodes.ab]\nkind = "random_split"\nweights = { champion = 1, challenger = 1 }\nsplit_key = "user"\n'
+    )
+    return folder
+
+
+@pytest.fixture
+def kept(tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text(json.dumps(facts_document(facts())))
+    return path
+
+
+def test_a_new_plan_is_computed_and_written_down(source):
+    assert run("experiment", "new", source, "--name", "trial").exit_code == 0
+    found = run("experiment", "plan", source, "--json")
+    document = json.loads(found.output)
+    assert document["traffic"] == {"at_once": 0.0, "per_day": 1000.0}
+    text = run("experiment", "plan", source, "--per-day", 100).output
+    assert "100 new ones a day" in text
+    written = next(line for line in text.splitlines() if line.startswith("units = "))
+    definition = source / "bundle.toml"
+    definition.write_text(re.sub(r"# units = .*", written, definition.read_text()))
+    assert "To be written" not in run("experiment", "plan", source).output
+    again = json.loads(run("experiment", "plan", source, "--json").output)
+    assert again["units"] == document["units"]
+
+
+def test_a_definition_without_a_plan_says_how_to_get_one(source):
+    found = run("experiment", "plan", source)
+    assert found.exit_code == 1
+    assert "edgerun experiment new" in found.output
+
+
+def test_a_report_is_computed_again_from_a_former_one(kept, tmp_path):
+    text = run("experiment", "report", "trial", "--facts", kept)
+    assert text.exit_code == 0
+    assert "challenger: SHIP" in text.output
+    whole = run("experiment", "report", "trial", "--facts", kept, "--format", "json").output
+    (tmp_path / "report.json").write_text(whole)
+    assert run("experiment", "report", "trial", "--facts", tmp_path / "report.json").output == text.output
+    assert run("experiment", "report", "trial", "--facts", kept, "--format", "html").output.startswith(
+        "<!doctype html>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("other", "--facts", "FACTS"), 1, "none of the name 'other'"),
+        (("trial",), 2, "give --data and --bundle, or --facts"),
+        (("trial", "--facts", "FACTS", "--data", "x"), 2, "give --data and --bundle, or --facts"),
+        (("trial", "--data", "x"), 2, "--data needs --bundle"),
+        (("trial", "--facts", "FACTS", "--until", "soon"), 2, "is no time"),
+        (("trial", "--facts", "TEXT"), 1, "cannot be read as JSON"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_line(arguments, code, said, kept, tmp_path):
+    (tmp_path / "text").write_text("no JSON")
+    places = {"FACTS": kept, "TEXT": tmp_path / "text"}
+    found = run("experiment", "report", *(places.get(one, one) for one in arguments))
+    assert found.exit_code == code
+    assert said in found.output
