@@ -232,3 +232,14 @@ def test_no_error_of_the_http_library_escapes(connect, layout):
                 push(layout, at(host), connect(host))
             server.close()
             thread.join()
+
+
+def test_a_token_is_shown_where_it_is_asked_for_and_never_in_the_clear_to_another_machine(fake):
+    fake.first = lambda request: demand(request, "Bearer", "Bearer er1_publish_x")
+    with Transport(Reference(fake.host, "any"), token="er1_publish_x") as here:
+        assert here.send("GET", "/anything").status != 401
+    with (
+        Transport(Reference("fleet.example", "any"), token="er1_publish_x", is_plain=True) as there,
+        pytest.raises(RegistryError, match="send a token in the clear"),
+    ):
+        there._authorize("Bearer")

@@ -91,6 +91,7 @@ def test_a_workstation_pulls_over_nginx_and_cannot_publish_there(settings, peopl
         name = f"blobs/sha256/{model.digest.removeprefix('sha256:')}"
         whole = b"".join(source.pieces(name))
         assert b"".join(source.pieces(name, 10)) == whole[10:]
+        reader.keys = people.all
         with pytest.raises(RepositoryError, match="can only be read"):
             reader.push(layout)
         path = tmp_path / "repository" / name

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from edgerun_bundles.errors import PublishedMeanwhileError
+from edgerun_bundles.repository.workplace import Offer
 from edgerun_sync.collector.arrow.tables import KINDS
 from edgerun_sync.collector.buckets import Bucket
 from edgerun_sync.collector.committing import Committer
+from edgerun_sync.collector.credentials import Role
 from edgerun_sync.collector.data import open_data
 from edgerun_sync.collector.landing import Landing, land
 from edgerun_sync.errors import StorageError, TableError
 from edgerun_sync.limits import LIMITS
 from support.collection import commit_all, content, land_all, rows_in_tables
+from support.collector import collecting
 from support.fleet import pool
+from support.publishers import founded, laid, team
 from support.seaweedfs import seaweedfs_running
 
 pytestmark = pytest.mark.slow
@@ -125,3 +131,30 @@ def test_a_service_that_stores_over_objects_is_found_out(url, monkeypatch):
     monkeypatch.setattr(bucket, "put_new", careless)
     with pytest.raises(StorageError, match="If-None-Match"):
         bucket.check()
+
+
+def test_a_repository_in_a_bucket_is_published_to_and_served(url, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    with collecting(folder=url) as collector:
+        token = collector.token(Role.PUBLISH)
+        monkeypatch.setenv("EDGERUN_TOKEN", token)
+        workplace = founded(f"{collector.url}/v1/repository", team())
+        layout = laid(tmp_path)
+        late = workplace.read()
+        workplace.push(layout, [Offer("stable", 1_000_000, ())])
+        assert workplace.fetch("toy", "1.0.0", tmp_path / "back").manifest == layout.manifest
+        workplace.read = lambda: late
+        with pytest.raises(PublishedMeanwhileError):
+            workplace.push(laid(tmp_path, "1.1.0", 3.0))
+
+        body = os.urandom(9 * 2**20)  # more than one request to the bucket
+        for name, status in ((hashlib.sha256(body).hexdigest(), 201), ("0" * 64, 422)):
+            path = f"/v1/repository/blobs/sha256/{name}"
+            for first, last, answered in ((0, 2**20 - 1, 202), (2**20, len(body) - 1, status)):
+                span = {"Content-Range": f"bytes {first}-{last}/{len(body)}"}
+                answer = collector.ask("PUT", path, token, data=body[first : last + 1], headers=span)
+                assert answer.status_code == answered
+            answer = collector.ask("GET", path, token, headers={"Range": f"bytes={2**20}-"})
+            assert answer.status_code == (206 if status == 201 else 404)
+            assert status == 422 or answer.content == body[2**20 :]
+        assert [*Bucket(url).list("uploads/")] == []

@@ -21,6 +21,7 @@ from edgerun_sync.collector.credentials import Role
 from edgerun_sync.collector.http.openapi import openapi_document
 from edgerun_sync.names import SEGMENT_TYPE
 from support.collector import collecting
+from support.publishers import founded, team
 
 OPERATIONS = sorted(
     (method, path) for path, item in openapi_document()["paths"].items() for method in item if method != "parameters"
@@ -35,8 +36,12 @@ CONFORMS = [
 
 
 @pytest.fixture(scope="module")
-def collector():
-    with collecting() as found:
+def collector(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        founded(folder / "repository", team())
+    with collecting(folder=folder) as found:
         yield found
 
 
@@ -64,7 +69,7 @@ def send(collector, case, token, device):
     return requests.request(**arguments, headers=headers, timeout=30)
 
 
-@schemathesis.serializer(SEGMENT_TYPE)
+@schemathesis.serializer(SEGMENT_TYPE, "application/octet-stream")
 def as_it_is(ctx, value):
     return value if isinstance(value, bytes) else str(value).encode()
 

@@ -14,6 +14,8 @@ from edgerun.log.handover import segment_files
 from edgerun.log.rows import Kind, Note
 from edgerun.log.writer import LogWriter
 from edgerun_sync.collector.credentials import Role
+from edgerun_sync.collector.http.app import Application
+from edgerun_sync.collector.http.metrics import Metrics
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.names import SEGMENT_TYPE
 from support.collector import collecting
@@ -278,6 +280,15 @@ def test_a_body_that_does_not_come_is_given_up(collector, device, segment, monke
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall("\r\n".join(head).encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_the_openapi_document_has_every_route(collector):
+    routes: dict[str, set[str]] = {}
+    for route in Application(collector.service, Metrics()).asgi().routes:
+        routes.setdefault(route.path, set()).update(route.methods - {"HEAD"})
+    paths = collector.ask("GET", "/openapi.json").json()["paths"]
+    verbs = {"get", "put", "post", "delete"}
+    assert {path: {verb.upper() for verb in verbs & found.keys()} for path, found in paths.items()} == routes
 
 
 def test_headers_without_an_end_are_cut_off_at_the_limit(collector):

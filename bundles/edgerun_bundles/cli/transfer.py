@@ -99,6 +99,8 @@ def push(
     Blobs that are there already are not sent again. Readers see all of it or nothing. Where somebody else publishes
     at the same moment, one of you is told to do it again.
 
+    A repository is a path, file://, s3://, or https:// where a collector serves it (EDGERUN_TOKEN has the token).
+
     A registry's tag is by default the bundle's version. Names and passwords are those that docker, podman or skopeo
     know, or EDGERUN_REGISTRY_HOST, EDGERUN_REGISTRY_USERNAME and EDGERUN_REGISTRY_PASSWORD.
     """

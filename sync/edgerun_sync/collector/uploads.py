@@ -7,6 +7,7 @@ No blob appears before all of its bytes were found to have its digest.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_bundles.repository.storage import blob_name
@@ -127,7 +128,10 @@ class Uploads:
         if there != total:
             raise RefusedError(409, "other-part", f"{there} bytes are there, not {total}; send the blob again")
         names = [_name(who, hexadecimal, offset) for offset, _ in held]
-        self._place(hexadecimal, (piece for name in names for piece in self._parts.pieces(name)), total)
+        pieces = (piece for name in names for piece in self._parts.pieces(name))
+        with ThreadPoolExecutor(1, "edgerun-upload") as beside:
+            # an object store's library cannot read while it asks for what it writes, but in another thread
+            self._place(hexadecimal, iter(lambda: beside.submit(next, pieces, b"").result(), b""), total)
 
     def _place(self, hexadecimal: str, pieces: Iterator[bytes], size: int) -> None:
         wrong: list[RefusedError] = []

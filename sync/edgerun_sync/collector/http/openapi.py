@@ -98,7 +98,8 @@ def _get_file(summary: str, media_type: str, *, has_ranges: bool) -> dict[str, A
     if has_ranges:
         answers |= {206: ("a part of it", None), 416: ("it has no such part", None)}
     operation = _operation(summary, answers, refusals=(401, 404, 429, 503))
-    file = {"schema": {"type": "string", "format": "binary"}}
+    is_json = media_type == "application/json"
+    file = {"schema": {"type": "object"} if is_json else {"type": "string", "format": "binary"}}
     for status in {200, 206} & answers.keys():
         operation["responses"][str(status)]["content"] = {media_type: file}
     operation["parameters"] = [_header("If-None-Match", '^"[0-9a-f]{64}"$')]
