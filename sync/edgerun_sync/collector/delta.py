@@ -10,11 +10,15 @@ from __future__ import annotations
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+from urllib.request import url2pathname
 
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction
 
+from edgerun_sync.collector.arrow.datasets import dataset_of
 from edgerun_sync.collector.arrow.parquet import day_files, merged_file
 from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS, as_schema
 from edgerun_sync.collector.arrow.tables import KINDS
@@ -37,6 +41,7 @@ _COMPACTED = "compacted"
 _REWRITES = "rewrites"
 _READER_VERSION_MAX = 2
 """From 3 on, a file may have rows that another file says are gone."""
+_LOCAL = "file://"
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
 
 
@@ -60,7 +65,7 @@ class Snapshot(NamedTuple):
     @property
     def is_local(self) -> bool:
         """Whether the files have paths."""
-        return self.url.startswith("file:")
+        return self.url.startswith(_LOCAL)
 
 
 class DeltaTables:
@@ -245,9 +250,17 @@ class DeltaTables:
             )
         url = self.url(name)
         frozen = DeltaTable(url, version=table.version(), storage_options=self._options)
-        return Snapshot(
-            url, frozen.version(), tuple(frozen.file_uris()), as_schema(frozen.schema()), frozen.to_pyarrow_dataset
-        )
+        files = frozen.file_uris()
+        listed = frozen.get_add_actions(flatten=True)
+        paths = [unquote(path) for path in listed.column(listed.schema.names.index("path")).to_pylist()]
+        if url.startswith(_LOCAL):  # delta-rs gives neither paths nor URLs where a folder's name has a space
+            files = [f"{url2pathname(url.removeprefix(_LOCAL))}/{path}" for path in paths]
+        schema = as_schema(frozen.schema())
+
+        def dataset() -> Any:  # delta-rs's own one leaves rows out where a filter is on a column without statistics
+            return dataset_of(DeltaStorageHandler(url, self._options), paths, schema)
+
+        return Snapshot(url, table.version(), tuple(files), schema, dataset)
 
     def _append(self, name: str, lane: int, number: int, rows: Rows) -> bool:
         """Add rows to one table, unless it has this batch; returns whether they were added."""

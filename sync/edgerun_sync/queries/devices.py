@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from edgerun_sync.errors import QueryError
-from edgerun_sync.queries.tables import DEVICES, EVENTS
+from edgerun_sync.queries.tables import DEVICES, EVENTS, microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,5 +57,4 @@ def device_states(at: datetime, devices: Any = DEVICES, events: Any = EVENTS) ->
 
 
 def _seconds(later: Any, earlier: Any) -> Any:
-    """Whole seconds from one time to another, each cut to seconds."""
-    return later.epoch_seconds() - earlier.epoch_seconds()
+    return (microseconds(later) - microseconds(earlier)).cast("float64") / _MICROSECONDS

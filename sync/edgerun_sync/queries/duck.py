@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from edgerun_sync.collector.delta import Snapshot
 
+_AS_SPARK = ("unix_micros(moment) AS epoch_us(moment)", "timestamp_micros(number) AS make_timestamptz(number)")
+"""Functions of Spark, so that a question is the same on both engines."""
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -52,6 +55,8 @@ class DuckDB:
         folders = {str(Path(file).parents[1]) for snapshot in snapshots.values() for file in snapshot.files[:1]}
         self._run(f"SET allowed_directories = [{', '.join(map(_text, sorted(folders)))}]")
         self._run("SET enable_external_access = false")
+        for macro in _AS_SPARK:
+            self._run(f"CREATE MACRO {macro}")
         self._connection.create_function("xxhash64", spark_hashes, None, "BIGINT", type=PythonUDFType.ARROW)
         for name, snapshot in snapshots.items():
             self._view(name, snapshot)
@@ -61,12 +66,12 @@ class DuckDB:
     def rows(self, statement: str) -> Any:
         """See Engine."""
         with _mapped():
-            return self._connection.sql(self._reading(statement)).to_arrow_table()
+            return self._answer(statement).to_arrow_table()
 
     def reader(self, statement: str) -> Any:
         """See Engine."""
         with _mapped():
-            return self._connection.sql(self._reading(statement)).to_arrow_reader(SLICE_ROWS)
+            return self._answer(statement).to_arrow_reader(SLICE_ROWS)
 
     def give(self, name: str, table: Any) -> None:
         """See Engine."""
@@ -86,6 +91,10 @@ class DuckDB:
     ) -> None:
         """Close it."""
         self.close()
+
+    def _answer(self, statement: str) -> duckdb.DuckDBPyConnection:
+        """Run a query to its end: so run, and only so, Ctrl-C ends it."""
+        return self._connection.execute(self._reading(statement))
 
     def _reading(self, statement: str) -> str:
         """The one statement that a text is."""
@@ -124,9 +133,15 @@ class DuckDB:
 @contextmanager
 def _mapped() -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
+            yield
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error
+    except RuntimeError as error:
+        if "interrupt" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
     except duckdb.Error as error:
         raise QueryError(str(error).partition("\n\n")[0]) from error
 

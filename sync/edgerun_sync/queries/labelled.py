@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from edgerun_sync.experiments.confusion import cell_names
-from edgerun_sync.queries.tables import BY, CALLS, EVENTS, LABELS, divided
+from edgerun_sync.queries.tables import BY, CALLS, EVENTS, LABELS, divided, tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +63,8 @@ def label_rates(
     rows, keys = divided(labelled(events, labels), by, every)
     found = rows.group_by(keys).agg(
         calls=rows.count(),
-        labelled=rows.count(where=rows.truth.notnull()),
-        right=rows.count(where=rows.truth == rows.label),
+        labelled=tally(rows, rows.truth.notnull()),
+        right=tally(rows, rows.truth == rows.label),
     )
     return found.select(
         *keys,
@@ -104,5 +104,5 @@ def unit_cells(classes: Sequence[str], events: Any = EVENTS, labels: Any = LABEL
     rows = labelled(events, labels)
     rows = rows.filter(rows.arm.notnull() & rows.unit.notnull() & rows.truth.isin(classes) & rows.label.isin(classes))
     cells = [(rows.truth == truth) & (rows.label == predicted) for truth in classes for predicted in classes]
-    counts = {name: rows.count(where=cell) for name, cell in zip(cell_names(classes), cells, strict=True)}
+    counts = {name: tally(rows, cell) for name, cell in zip(cell_names(classes), cells, strict=True)}
     return rows.group_by(["arm", "unit"]).agg(**counts)

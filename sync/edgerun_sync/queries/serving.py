@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from edgerun_sync.errors import QueryError
-from edgerun_sync.queries.tables import BY, EVENTS, divided
+from edgerun_sync.queries.tables import BY, EVENTS, divided, tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +53,9 @@ def serving(
     is_error = rows.kind == "error"
     counted = rows.group_by([*keys, "latency_s"]).agg(
         rows=rows.count(),
-        fallbacks=rows.count(where=rows.kind == "fallback"),
-        errors=rows.count(where=is_error),
-        nonfinite=rows.count(where=rows.nonfinite),
+        fallbacks=tally(rows, rows.kind == "fallback"),
+        errors=tally(rows, is_error),
+        nonfinite=tally(rows, rows.nonfinite),
     )
     found = _summed(counted, keys, ["fallbacks", "errors", "nonfinite"], quantiles)
     calls = found.rows - found.errors
@@ -90,7 +90,7 @@ def shadows(
     """
     rows, keys = divided(events.filter(events.kind == "shadow"), by, every)
     counted = rows.group_by([*keys, "latency_s"]).agg(
-        rows=rows.count(), failed=rows.count(where=rows.failed), disagreed=rows.count(where=rows.disagrees)
+        rows=rows.count(), failed=tally(rows, rows.failed), disagreed=tally(rows, rows.disagrees)
     )
     found = _summed(counted, keys, ["failed", "disagreed"], quantiles)
     return found.select(

@@ -11,7 +11,7 @@ import socket
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from edgerun_sync.errors import QueryError
 
@@ -55,13 +55,11 @@ class SparkConnect:
         _require_answer(url)
         with _mapped():
             self._session: Any = SparkSession.builder.remote(url).create()
-            self._session.conf.set("spark.sql.session.timeZone", "UTC")
-            for name, snapshot in snapshots.items():
-                rows = self._session.read.format("delta").option("versionAsOf", str(snapshot.version))
-                found = rows.load(snapshot.url)
-                found.select(*snapshot.schema.names).createOrReplaceTempView(name)
-        for name, table in further.items():
-            self.give(name, table)
+        try:
+            self._name(snapshots, further)
+        except BaseException:
+            self.close()
+            raise
 
     def rows(self, statement: str) -> Any:
         """See Engine."""
@@ -96,6 +94,16 @@ class SparkConnect:
     ) -> None:
         """Close it."""
         self.close()
+
+    def _name(self, snapshots: Mapping[str, Snapshot], further: Mapping[str, Any]) -> None:
+        with _mapped():
+            self._session.conf.set("spark.sql.session.timeZone", "UTC")
+            for name, snapshot in snapshots.items():
+                rows = self._session.read.format("delta").option("versionAsOf", str(snapshot.version))
+                found = rows.load(unquote(snapshot.url))  # to Spark a path is a text with no escapes
+                found.select(*snapshot.schema.names).createOrReplaceTempView(name)
+        for name, table in further.items():
+            self.give(name, table)
 
     def _require_reading(self, statement: str) -> None:
         found = _FIRST_WORD.match(statement)
