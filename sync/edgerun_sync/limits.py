@@ -56,5 +56,8 @@ class Limits(NamedTuple):
     query_rows_shown_max: int = 1000
     """Rows of an answer that a command prints as a table for people."""
 
+    matrix_classes_max: int = 5
+    """Classes of a label of which a report has confusion matrices: their moments grow with the fourth power."""
+
 
 LIMITS = Limits()
