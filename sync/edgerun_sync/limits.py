@@ -59,5 +59,8 @@ class Limits(NamedTuple):
     matrix_classes_max: int = 5
     """Classes of a label of which a report has confusion matrices: their moments grow with the fourth power."""
 
+    facts_max_bytes: int = 2**28
+    """Bytes of a former report from which another is computed."""
+
 
 LIMITS = Limits()

@@ -1,4 +1,4 @@
-"""The facts of an experiment from tables that were made up: all kinds of metrics against scikit-learn, ramps, limits."""
+"""The facts of an experiment from tables that were made up: all kinds of metrics as scikit-learn has them, ramps."""
 
 from __future__ import annotations
 
