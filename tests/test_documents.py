@@ -19,7 +19,10 @@ from edgerun.log import Capture, LogPolicy
 from edgerun.log.tables import NAMES
 from edgerun.nodes import node_to_dict
 from edgerun.store import Store
+from edgerun_bundles.experiment.metrics import DIRECTIONS, DeclaredMetric
+from edgerun_bundles.experiment.plan import ExpectedTraffic, Plan, check_plan, parse_plan
 from edgerun_sync.collector.data import open_data
+from edgerun_sync.report.view import RULE
 from support import recorded
 from support.tuf_repository import TufRepository
 
@@ -217,3 +220,23 @@ def test_every_field_that_the_command_prints_is_documented(command):
     }
     names = fields(found).union(*map(fields, inner.get(command, [])))
     assert names <= set(re.findall(r"`(\w+)`", section))
+
+
+def test_the_plan_of_the_page_on_experiments_is_read_and_every_field_and_metric_is_on_it():
+    (source,) = blocks("docs/experiments.md", "toml")
+    plan = parse_plan(tomllib.loads(source)["experiment"], "docs/experiments.md")
+    assert plan.success == ("kept",)
+    nodes = {"ab": {"kind": "random_split", "weights": dict.fromkeys(plan.units, 1), "split_key": "user"}}
+    check_plan(plan, parse_graph("cards", nodes, "ab", [*plan.units]), "docs/experiments.md")
+    page = read("docs/experiments.md")
+    first_cells = " ".join(re.findall(r"^\| (.+?) \|", page, re.MULTILINE))
+    for field in (*Plan._fields, *DIRECTIONS):
+        assert f"`{field}`" in first_cells, field
+    for field in (*DeclaredMetric._fields, *ExpectedTraffic._fields):
+        assert f"`{field}`" in page, field
+
+
+def test_the_rule_of_a_report_is_that_of_the_page_on_the_verdict():
+    kinds = re.findall(r"\*\*([A-Z ]+)\*\*", read("docs/verdict.md").partition("## What")[0])
+    assert [*dict.fromkeys(kinds)] == ["NO VERDICT", "ROLL BACK", "KEEP RUNNING", "SHIP", "INCONCLUSIVE"]
+    assert re.findall(r"is ([A-Z][A-Z ]+[A-Z])", RULE) == kinds

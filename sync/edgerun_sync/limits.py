@@ -71,5 +71,11 @@ class Limits(NamedTuple):
     query_rows_shown_max: int = 1000
     """Rows of an answer that a command prints as a table for people."""
 
+    matrix_classes_max: int = 5
+    """Classes of a label of which a report has confusion matrices: their moments grow with the fourth power."""
+
+    facts_max_bytes: int = 2**28
+    """Bytes of a former report from which another is computed."""
+
 
 LIMITS = Limits()

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from edgerun.cli import main
 from edgerun_sync.experiments.facts_json import facts_document
+from edgerun_sync.limits import LIMITS
 from support import models
 from support.scored import facts
 
@@ -89,3 +90,10 @@ def test_what_makes_no_sense_is_refused_in_a_line(arguments, code, said, kept, t
     found = run("experiment", "report", *(places.get(one, one) for one in arguments))
     assert found.exit_code == code
     assert said in found.output
+
+
+def test_a_former_report_may_have_as_many_bytes_as_the_limit_says_and_no_more(kept, monkeypatch):
+    size = kept.stat().st_size
+    for most, code in ((size, 0), (size - 1, 1)):
+        monkeypatch.setattr("edgerun_sync.cli.experiment.LIMITS", LIMITS._replace(facts_max_bytes=most))
+        assert run("experiment", "report", "trial", "--facts", kept).exit_code == code

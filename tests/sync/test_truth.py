@@ -90,6 +90,16 @@ def test_what_the_tables_say_is_what_the_devices_did(tmp_path):
         assert accuracy.mean_of("accuracy.above") * accuracy.n == pytest.approx((labelled & calls.is_right).sum())
         assert fallbacks.mean_of("fallbacks.above") * fallbacks.n == pytest.approx((own & calls.is_fallback).sum())
         assert phase.labels[arm].mean_of("calls") * accuracy.n == pytest.approx(own.sum())
+    assert facts.models.classes == ("0", "1")
+    for number, arm in enumerate(truths.ARMS):
+        seen = (calls.arm == number) & calls.is_labelled
+        cells = facts.models.cells[arm]
+        assert (cells.mean * cells.n).round().tolist() == [
+            0,
+            0,
+            (seen & ~calls.is_right).sum(),
+            (seen & calls.is_right).sum(),
+        ]
     assert facts.health.audited == sum(phase.units.values())
     assert facts_document(parse_facts(facts_document(facts), "the test")) == facts_document(facts)
 

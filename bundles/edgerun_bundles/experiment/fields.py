@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgerun.errors import BundleError
 from edgerun_bundles.limits import LIMITS
@@ -45,7 +45,7 @@ class Fields:
         value = self._take(field, default)
         most = LIMITS.experiment_text_max
         if not isinstance(value, str) or not value.strip() or len(value) > most:
-            raise self.wrong(field, f"a text of at most {most} characters", value)
+            self.refuse(field, f"a text of at most {most} characters", value)
         return value
 
     def one_of(self, field: str, known: Sequence[str], default: str | None = None) -> str:
@@ -56,7 +56,7 @@ class Fields:
         """
         value = self._take(field, default)
         if not isinstance(value, str) or value not in known:
-            raise self.wrong(field, f"one of {', '.join(known)}", value)
+            self.refuse(field, f"one of {', '.join(known)}", value)
         return value
 
     def number(self, field: str, low: float, high: float, default: float | None = None) -> float:
@@ -68,7 +68,7 @@ class Fields:
         value = self._take(field, default)
         if not is_number(value) or not low < value < high:
             beyond = "" if high == math.inf else f" and below {high:g}"
-            raise self.wrong(field, f"a number above {low:g}{beyond}", value)
+            self.refuse(field, f"a number above {low:g}{beyond}", value)
         return float(value)
 
     def optional_number(self, field: str, low: float, high: float) -> float | None:
@@ -82,7 +82,7 @@ class Fields:
             return None
         value = self._take(field)
         if not is_number(value) or not low <= value <= high:
-            raise self.wrong(field, f"a number from {low:g} to {high:g}", value)
+            self.refuse(field, f"a number from {low:g} to {high:g}", value)
         return float(value)
 
     def names(self, field: str) -> tuple[str, ...]:
@@ -93,9 +93,9 @@ class Fields:
         """
         value = self._take(field, [])
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise self.wrong(field, "a list of names", value)
+            self.refuse(field, "a list of names", value)
         if len({*value}) != len(value):
-            raise self.wrong(field, "a list without a name that is there twice", value)
+            self.refuse(field, "a list without a name that is there twice", value)
         return (*value,)
 
     def table(self, field: str) -> Mapping[str, Any]:
@@ -106,7 +106,7 @@ class Fields:
         """
         value = self._take(field, {})
         if not isinstance(value, dict):
-            raise self.wrong(field, "a table", value)
+            self.refuse(field, "a table", value)
         return value
 
     def end(self) -> None:
@@ -118,9 +118,13 @@ class Fields:
         for field in self._rest:
             raise BundleError(f"{self.where}: unknown field {field!r:.100}; known: {', '.join(self._taken)}")
 
-    def wrong(self, field: str, what: str, value: Any) -> BundleError:
-        """Return the error of a field that should be something else."""
-        return BundleError(f"{self.where}: {field!r} must be {what}, got {_shown(value)}")
+    def refuse(self, field: str, what: str, value: Any) -> NoReturn:
+        """Refuse a field that should be something else.
+
+        Raises:
+            BundleError: always; it names the field.
+        """
+        raise BundleError(f"{self.where}: {field!r} must be {what}, got {_shown(value)}")
 
     def _take(self, field: str, default: Any = None) -> Any:
         self._taken.append(field)

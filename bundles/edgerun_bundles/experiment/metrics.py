@@ -106,7 +106,7 @@ def parse_metric(value: Any, where: str) -> DeclaredMetric:
     )
     fields.end()
     if kind == "conversion" and found.baseline is not None and not 0 < found.baseline < 1:
-        raise fields.wrong("baseline", "the share of units that convert, between 0 and 1", found.baseline)
+        fields.refuse("baseline", "the share of units that convert, between 0 and 1", found.baseline)
     return found
 
 

@@ -204,7 +204,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 def _metrics(fields: Fields) -> dict[str, DeclaredMetric]:
     found = fields.table("metrics")
     if not 1 <= len(found) <= LIMITS.experiment_metrics_max:
-        raise fields.wrong("metrics", f"1 to {LIMITS.experiment_metrics_max} tables", len(found))
+        fields.refuse("metrics", f"1 to {LIMITS.experiment_metrics_max} tables", len(found))
     return {check_name(name): parse_metric(value, f"{fields.where}: metric {name!r}") for name, value in found.items()}
 
 
@@ -215,7 +215,7 @@ def _guardrails(fields: Fields) -> dict[str, Tolerance]:
         margins = [table.optional_number(field, 0, 1e300) for field in ("margin", "relative_margin")]
         table.end()
         if (margins[0] is None) == (margins[1] is None):
-            raise table.wrong("margin", "there, or 'relative_margin', and not both", value)
+            table.refuse("margin", "there, or 'relative_margin', and not both", value)
         found[name] = Tolerance(next(margin for margin in margins if margin is not None), margins[0] is None)
     return found
 
@@ -224,7 +224,7 @@ def _units(fields: Fields) -> dict[str, int]:
     found = fields.table("units")
     for arm, units in found.items():
         if type(units) is not int or not 2 <= units <= UNITS_MAX:
-            raise fields.wrong("units", f"a whole number from 2 to {UNITS_MAX} for each arm", {arm: units})
+            fields.refuse("units", f"a whole number from 2 to {UNITS_MAX} for each arm", {arm: units})
     return dict(found)
 
 
@@ -258,8 +258,8 @@ def _check_whole(plan: Plan, fields: Fields) -> None:
         if metric.kind in OUTCOMES and plan.unit == "request":
             raise BundleError(f"{fields.where}: metric {name!r}: an outcome is of a key or device, never of a request")
     if plan.units and plan.control not in plan.units:
-        raise fields.wrong("units", f"with the control {plan.control!r} among them", dict(plan.units))
+        fields.refuse("units", f"with the control {plan.control!r} among them", dict(plan.units))
     if plan.maximum_days < plan.minimum_days:
-        raise fields.wrong("maximum_days", f"at least the minimum of {plan.minimum_days:g}", plan.maximum_days)
+        fields.refuse("maximum_days", f"at least the minimum of {plan.minimum_days:g}", plan.maximum_days)
     if plan.power <= plan.alpha:
-        raise fields.wrong("power", f"above alpha ({plan.alpha:g})", plan.power)
+        fields.refuse("power", f"above alpha ({plan.alpha:g})", plan.power)

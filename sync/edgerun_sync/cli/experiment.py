@@ -13,6 +13,7 @@ from edgerun.cli.output import examples, json_line
 from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_sync.cli.query import ENGINE
 from edgerun_sync.errors import ExperimentError
+from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from edgerun.bundle import Bundle
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from edgerun_bundles.definition import Definition
     from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.experiments.facts import Facts
-
-FACTS_MAX_BYTES = 2**28
 
 _DATA = click.option("--data", metavar="DIR|s3://BUCKET/PREFIX", help="Where the collector keeps it all.")
 
@@ -202,8 +201,8 @@ def _kept(path: Path) -> Facts:
     from edgerun_sync.experiments.facts_json import parse_facts  # noqa: PLC0415 - brings numpy
 
     try:
-        if path.stat().st_size > FACTS_MAX_BYTES:
-            raise ExperimentError(f"{path} is larger than {FACTS_MAX_BYTES} bytes")
+        if path.stat().st_size > LIMITS.facts_max_bytes:
+            raise ExperimentError(f"{path} is larger than {LIMITS.facts_max_bytes} bytes")
         document: Any = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise ExperimentError(f"{path} cannot be read as JSON: {error}") from error

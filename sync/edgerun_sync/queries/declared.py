@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 LOSS_FLOOR = 1e-15
 """The least chance that a loss is computed from: a label that a model held for impossible costs 34.5, not infinity."""
 
-NAMED = ("first", "arm", "unit", "phase")
-"""Columns of a unit besides its variables: `phase` is the version in which it first met its arm."""
-
 
 def calls_of(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[str], events: Any) -> Any:
     """Ask for the calls of an experiment, errors among them: those to which the split assigned one of its arms."""
@@ -75,7 +72,8 @@ def units_of(plan: Plan, rows: Any, labels: Any, before: Any) -> Any:
     """Ask for the units of an experiment: when, where and in which phase each was first exposed, and its variables.
 
     A unit that a ramp moved counts where it was first, with its calls there. The answer has a row for each unit:
-    `NAMED`, ``last``, all variables, and those from `before`.
+    ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first`` and ``last`` (times of its
+    calls), all variables, and those from `before`.
     """
     names = counted_names(plan)
     cells = rows.group_by(["unit", "arm"]).agg(

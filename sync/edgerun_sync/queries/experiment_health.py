@@ -9,7 +9,7 @@ import ibis
 
 from edgerun_sync.collector.arrow.known_keys import keys_table
 from edgerun_sync.experiments.facts import HealthFacts
-from edgerun_sync.queries.assignments import audit, audit_requests, expected
+from edgerun_sync.queries.assignments import audit_requests, expected
 from edgerun_sync.queries.tables import FLEET, ask, given
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def health_facts(
         counted = early.group_by("arm").agg(assigned=early.count(), reported=early.count(where=is_late))
     else:
         of_split = expected(versions[-1].split, known).distinct()
-        late = rows.filter(rows.time >= ibis.literal(half)).select(heard="unit").distinct()
+        late = units.filter(units["last"] >= ibis.literal(half)).select(heard="unit")
         joined = of_split.left_join(late, of_split.unit == late.heard)
         counted = joined.group_by(arm=joined.expected).agg(assigned=joined.count(), reported=joined.heard.count())
     silent = ask(engine, counted).to_pylist()
-    audited, misassigned = _audit(engine, plan, versions, events, known)
+    audited, misassigned = _audit(engine, plan, versions, events, units, known)
     in_phases = rows.group_by(["version", "unit"]).agg(arms=rows.arm.nunique())
     several = ask(engine, in_phases.agg(n=in_phases.count(where=in_phases.arms > 1))).to_pylist()[0]["n"]
     is_ahead = rows.time > rows.batch_time + ibis.interval(seconds=int(CLOCK_AHEAD_MAX.total_seconds()))
@@ -83,19 +83,23 @@ def _known(engine: Engine, plan: Plan, keys: Sequence[str] | None) -> Any:
     return FLEET.select(key="device") if plan.unit == "device" else None
 
 
-def _audit(engine: Engine, plan: Plan, versions: Sequence[Version], events: Any, known: Any) -> tuple[int, int]:
-    """Units whose arm was computed again, and those of them that were in another."""
+def _audit(
+    engine: Engine, plan: Plan, versions: Sequence[Version], events: Any, units: Any, known: Any
+) -> tuple[int, int]:
+    """Units (of a split that draws requests, calls) whose arm was computed again, and those that were in another."""
     audited = wrong = 0
     for version in versions:
-        own = events.filter((events.version == version.name) & events.arm.isin(version.split.arms))
         if plan.unit == "request":
-            question = audit_requests(version.split, own)
+            own = events.filter((events.version == version.name) & events.arm.isin(version.split.arms))
+            question = audit_requests(version.split, own).mutate(n=lambda row: row.calls)
         elif known is not None:
-            question = audit(version.split, known, own)
+            of_split = expected(version.split, known).distinct()
+            first = units.filter(units.phase == version.name)
+            joined = first.join(of_split, first.unit == of_split.unit)
+            question = joined.group_by(["arm", "expected"]).agg(n=joined.count())
         else:
             continue
         for row in ask(engine, question).to_pylist():
-            units = row["calls"] if plan.unit == "request" else row["units"]
-            audited += units
-            wrong += units if row["arm"] != row["expected"] else 0
+            audited += row["n"]
+            wrong += row["n"] if row["arm"] != row["expected"] else 0
     return audited, wrong

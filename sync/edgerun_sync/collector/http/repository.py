@@ -6,12 +6,12 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_sync.collector.credentials import Role
 from edgerun_sync.collector.http.bodies import read_body
+from edgerun_sync.collector.http.threads import in_thread
 from edgerun_sync.collector.repository import TIMESTAMP, need_publisher
 from edgerun_sync.collector.uploads import Span
 from edgerun_sync.errors import RefusedError
@@ -49,7 +49,7 @@ class RepositoryRoutes:
         """Answer with a file of metadata."""
         caller = await self._caller(request)
         try:
-            found = await run_in_threadpool(self._repository.metadata, request.path_params["file"])
+            found = await in_thread(self._repository.metadata, request.path_params["file"])
         except RefusedError as error:
             return _absent(request, caller, error)
         headers = {"ETag": found.etag, **_allowed(request, caller)}
@@ -61,11 +61,11 @@ class RepositoryRoutes:
         """Answer with a blob, or with a part of it."""
         caller, hexadecimal = await self._caller(request), request.path_params["hex"]
         try:
-            size = await run_in_threadpool(self._repository.blob_size, hexadecimal)
+            size = await in_thread(self._repository.blob_size, hexadecimal)
         except RefusedError as error:
             held = 0
             if request.method == "HEAD" and caller.may(Role.PUBLISH):
-                held = await run_in_threadpool(self._repository.held, caller, hexadecimal)
+                held = await in_thread(self._repository.held, caller, hexadecimal)
             return _absent(request, caller, error, held)
         etag = f'"{hexadecimal}"'
         headers = {"ETag": etag, "Accept-Ranges": "bytes", **_allowed(request, caller)}
@@ -83,7 +83,7 @@ class RepositoryRoutes:
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type=BLOB_TYPE)
         pieces = self._repository.blob(hexadecimal, begin)
-        first = await run_in_threadpool(next, pieces, b"")  # a store that fails does so before the answer begins
+        first = await in_thread(next, pieces, b"")  # a store that fails does so before the answer begins
         content = _cut(chain((first,), pieces), end - begin)
         return StreamingResponse(content, status, headers, media_type=BLOB_TYPE)
 
@@ -98,7 +98,7 @@ class RepositoryRoutes:
             raise RefusedError(413, "too-large", f"the blob is larger than {LIMITS.blob_max_bytes} bytes")
         body = await read_body(request, LIMITS.upload_part_max_bytes, LIMITS.body_timeout_s)
         span = Span(0, len(body)) if declared is None else _part(declared, len(body))
-        held = await run_in_threadpool(self._repository.put_blob, caller, request.path_params["hex"], span, body)
+        held = await in_thread(self._repository.put_blob, caller, request.path_params["hex"], span, body)
         return Response(status_code=201) if held is None else Response(status_code=202, headers={HELD: str(held)})
 
     async def put_metadata(self, request: Request) -> Response:
@@ -111,12 +111,12 @@ class RepositoryRoutes:
             if is_new is (etag is not None):
                 raise RefusedError(422, "no-condition", "send If-Match: and the ETag, or If-None-Match: * at first")
             body = await read_body(request, DEVICE_LIMITS.timestamp_max_bytes, LIMITS.body_timeout_s)
-            published = await run_in_threadpool(self._repository.publish, caller, body, etag)
+            published = await in_thread(self._repository.publish, caller, body, etag)
             return Response(status_code=201 if is_new else 204, headers={"ETag": published})
         if not is_new:
             raise RefusedError(422, "no-condition", "send If-None-Match: *; metadata is never replaced")
         body = await read_body(request, DEVICE_LIMITS.metadata_max_bytes, LIMITS.body_timeout_s)
-        await run_in_threadpool(self._repository.put_metadata, caller, file, body)
+        await in_thread(self._repository.put_metadata, caller, file, body)
         return Response(status_code=201)
 
     @property
