@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+import pyarrow.parquet as pq
 import pytest
 from side_by_side import side_by_side
 
@@ -33,8 +34,8 @@ def place(tmp_path_factory) -> str:
 
 
 @pytest.mark.parametrize(("by", "every"), [(("arm",), None), (BY, None), (("arm",), "day")])
-def bench_serving(place, by, every):
-    files = [file for file in open_data(place).tables.snapshots()["events"].files]
+def test_serving(place, by, every):
+    files = [*open_data(place).tables.snapshots()["events"].files]
     keys = [*by, *(["day"] if every else [])]
 
     def ours():
@@ -42,8 +43,6 @@ def bench_serving(place, by, every):
             return ask(engine, serving(by=by, every=every))
 
     def pandas():
-        import pyarrow.parquet as pq
-
         names = [*dict.fromkeys([*COLUMNS, *keys])]
         calls = pq.ParquetDataset(files).read(columns=names).to_pandas()
         grouped = calls.groupby(keys)

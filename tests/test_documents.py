@@ -21,7 +21,9 @@ from edgerun.nodes import node_to_dict
 from edgerun.store import Store
 from edgerun_bundles.experiment.metrics import DIRECTIONS, DeclaredMetric
 from edgerun_bundles.experiment.plan import ExpectedTraffic, Plan, check_plan, parse_plan
+from edgerun_sync.collector.data import open_data
 from edgerun_sync.report.view import RULE
+from support import recorded
 from support.tuf_repository import TufRepository
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +109,22 @@ def test_the_python_of_the_page_on_the_log_runs(tmp_path, monkeypatch):
     assert names["late"].rows == 600
     assert names["by_arm"].index.tolist() == ["challenger", "control"]
     assert (tmp_path / "log").is_dir()
+
+
+def test_the_page_on_queries_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = open_data("data", lanes=1)
+    for number, rows in enumerate(recorded.batches(recorded.Fleet(events=400)), 1):
+        data.tables.append(0, number, rows)
+    names: dict = {}
+    (source,) = blocks("docs/queries.md", "python")
+    exec(source, names)
+    assert names["by_arm"].num_rows == len(recorded.WEIGHTS)
+    assert {arm: found.n for arm, found in names["by_unit"].items()}.keys() == recorded.WEIGHTS.keys()
+    table = read("docs/queries.md").partition("| what one asks first")[2]
+    for query in re.findall(r"`(SELECT [^`]+)`", table):
+        result = CliRunner().invoke(main, ["query", query, "--data", "data"])
+        assert result.exit_code == 0, result.output
 
 
 def test_the_page_on_devices_runs(tmp_path, monkeypatch, capsys):

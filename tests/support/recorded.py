@@ -122,7 +122,7 @@ def latency_codes(nanoseconds: Any) -> Any:
 
 
 def journals(fleet: Fleet) -> Rows:
-    """What came beside the calls of batches(): shadows, errors, labels days later and some again, outcomes, profiles."""
+    """What came beside the calls: shadows, errors, labels days later and some again, outcomes, profiles."""
     rng = np.random.default_rng(fleet.seed + 1)
     each = -(-fleet.events // fleet.devices)
     streams = [Stream(f"device-{device:05}", 2**62 + device, bytes(16), _TIMELINE) for device in range(fleet.devices)]

@@ -68,17 +68,17 @@ def open_to_read(url: str) -> Data:
     if url.startswith("s3://"):
         objects, tables = _bucket(url)
     elif not (_folder(url) / CONFIG).is_file():
-        raise _nothing_at(url)
+        raise _refused(url)
     else:
         objects = Files(_folder(url))
         tables = DeltaTables(_folder(url).as_uri(), objects)
     found = objects.get(CONFIG)
     if found is None:
-        raise _nothing_at(url)
+        raise _refused(url)
     return Data(objects, tables, _lanes_of(found))
 
 
-def _nothing_at(url: str) -> CollectorError:
+def _refused(url: str) -> CollectorError:
     return CollectorError(f"{url} holds no data of a collector: there is no {CONFIG}; name what serve was given")
 
 

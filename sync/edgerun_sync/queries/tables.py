@@ -112,14 +112,22 @@ def divided(table: Any, by: Sequence[str], every: Every | None) -> tuple[Any, li
     return table.mutate(begin=_moment(since_1970 - within)), [*by, "begin"]
 
 
-@ibis.udf.scalar.builtin(name="unix_micros", signature=((_MOMENT,), "int64"))  # type: ignore[untyped-decorator]  # Ibis has no types
-def microseconds(time):  # type: ignore[no-untyped-def]
-    """Microseconds since 1970: cutting them is exact, and eight times as fast as DuckDB's date_trunc."""
+def microseconds(time: Any) -> Any:
+    """Return times as microseconds since 1970: cutting them is exact, and eight times as fast as date_trunc."""
+    return _unix_micros(time)
 
 
-@ibis.udf.scalar.builtin(name="timestamp_micros", signature=(("int64",), _MOMENT))  # type: ignore[untyped-decorator]  # likewise
-def _moment(number):  # type: ignore[no-untyped-def]
-    """The time of microseconds since 1970."""
+def _unix_micros_of(time: Any) -> Any:
+    """Spark's function; DuckDB here is given it."""
+
+
+def _timestamp_micros_of(number: Any) -> Any:
+    """Its inverse, likewise."""
+
+
+_builtin = ibis.udf.scalar.builtin
+_unix_micros = _builtin(_unix_micros_of, name="unix_micros", signature=((_MOMENT,), "int64"))
+_moment = _builtin(_timestamp_micros_of, name="timestamp_micros", signature=(("int64",), _MOMENT))
 
 
 def tally(rows: Any, condition: Any) -> Any:

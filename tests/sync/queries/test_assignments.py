@@ -20,7 +20,8 @@ KEYS = [key_of(device) for device in range(40)]
 
 @pytest.fixture(scope="module")
 def keys(engines):
-    return [given(engine, "keys", pa.table({"key": KEYS})) for engine in engines][0]
+    tables = [given(engine, "keys", pa.table({"key": KEYS})) for engine in engines]
+    return tables[0]
 
 
 def test_the_arms_of_keys_are_those_of_the_split(engines):

@@ -75,7 +75,7 @@ def test_a_table_is_exported_as_parquet_and_csv(place, tmp_path):
         found = run("collector", "export", "--data", place, "events", "-o", str(tmp_path / name), "--json")
         assert json.loads(found.stdout)["rows"] == 8080
     assert pq.read_table(tmp_path / "events.parquet").num_rows == 8080
-    assert sum(1 for _ in csv.reader((tmp_path / "events.csv").open())) == 8081
+    assert sum(1 for _ in csv.reader((tmp_path / "events.csv").read_text().splitlines())) == 8081
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.csv", "events.parquet"]
 
 

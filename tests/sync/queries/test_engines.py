@@ -9,6 +9,9 @@ import pyarrow as pa
 import pytest
 from ibis import _
 
+from edgerun.log.merging import merge
+from edgerun.log.payload import unpack
+from edgerun.log.profile_values import as_value, from_value
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
 from edgerun_sync.collector.data import open_data, open_to_read
 from edgerun_sync.collector.devices import Devices
@@ -19,9 +22,6 @@ from edgerun_sync.queries.engines import open_engine
 from edgerun_sync.queries.features import feature_profiles
 from edgerun_sync.queries.serving import serving
 from edgerun_sync.queries.tables import DEVICES, EVENTS, PROFILES, ask, statement
-from edgerun.log.merging import merge
-from edgerun.log.payload import unpack
-from edgerun.log.profile_values import as_value, from_value
 from support.recorded import Fleet, batches
 from support.seaweedfs import seaweedfs_running
 

@@ -107,4 +107,4 @@ def test_what_cannot_be_asked_is_said(wrong):
 
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(QueryError, match="zone"):
-        between(EVENTS, datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is wrong
+        between(EVENTS, datetime(2026, 1, 1))
