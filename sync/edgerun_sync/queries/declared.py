@@ -72,8 +72,8 @@ def units_of(plan: Plan, rows: Any, labels: Any, before: Any) -> Any:
     """Ask for the units of an experiment: when, where and in which phase each was first exposed, and its variables.
 
     A unit that a ramp moved counts where it was first, with its calls there. The answer has a row for each unit:
-    ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first`` and ``last`` (times of its
-    calls), all variables, and those from `before`.
+    ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first`` and ``last`` (of its calls),
+    all variables, and those from `before`.
     """
     names = counted_names(plan)
     cells = rows.group_by(["unit", "arm"]).agg(
