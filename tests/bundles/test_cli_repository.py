@@ -277,6 +277,18 @@ def test_help_does_not_load_the_libraries_of_repositories():
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.parametrize(("module", "place"), [("cryptography", "/x"), ("obstore", "s3://b/x")])
+def test_a_missing_extra_is_told_in_one_line(tmp_path, module, place):
+    program = (
+        f"import sys; sys.modules[{module!r}] = None; from edgerun.cli import main; "
+        f"main(['bundle', 'repository', 'init', {place!r}, '--keys', 'keys'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(f"module '{module}'; try: pip install \"edgerun[bundles]\"")
+
+
 @pytest.mark.parametrize(
     ("group", "commands"),
     [

@@ -13,23 +13,27 @@ import secrets
 from base64 import encodebytes
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import padding
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
-from securesystemslib.signer import CryptoSigner, Key, SSlibKey
-
 from edgerun.artifact import canonical_json, parse_json
 from edgerun.errors import BundleError, InputError
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.index import read_small
+
+try:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import padding
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+        load_pem_private_key,
+    )
+    from securesystemslib.signer import CryptoSigner, Key, SSlibKey
+except ModuleNotFoundError as missing:
+    lacking = str(missing.name).partition(".")[0]
+    raise RepositoryError(f'keys need the module {lacking!r}; try: pip install "edgerun[bundles]"') from missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -15,14 +15,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-from obstore.store import S3Store
-
 from edgerun.errors import InputError
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.registry.reference import Reference
 from edgerun_bundles.repository.storage import METADATA, Found, Listed, nothing
+
+try:
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+    from obstore.store import S3Store
+except ModuleNotFoundError as missing:
+    lacking = str(missing.name).partition(".")[0]
+    raise RepositoryError(f's3:// needs the module {lacking!r}; try: pip install "edgerun[bundles]"') from missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
