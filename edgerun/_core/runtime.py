@@ -10,6 +10,7 @@ import numpy as np
 
 from edgerun import _onnxruntime
 from edgerun._core import check, describe
+from edgerun._core.owned import owned
 from edgerun._edgerun import ffi, lib
 from edgerun.errors import ModelError
 from edgerun.limits import LIMITS
@@ -160,7 +161,7 @@ class Model:
             raise_for(code, why)
         except ModelError as error:
             raise ModelError(f"model {name!r}: {path} cannot be loaded: {error}") from error
-        self.handle = ffi.gc(out[0], lib.er_model_free)
+        self.handle = owned(out[0], lib.er_model_free)
         inputs, outputs = lib.er_model_input_count(self.handle), lib.er_model_output_count(self.handle)
         try:
             self.inputs = tuple(self._port(lib.er_model_input, i) for i in range(inputs))

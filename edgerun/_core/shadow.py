@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgerun._core import check
+from edgerun._core.owned import owned
 from edgerun._core.runtime import runtime
 from edgerun._edgerun import ffi, lib
 
@@ -16,7 +17,7 @@ def new_shadow(capacity: int, bytes_max: int, slots: int) -> Any:
     """Return a new shadow queue; see er_shadow_new()."""
     out = ffi.new("er_shadow **")
     check(lib.er_shadow_new(runtime(), capacity, bytes_max, slots, out))
-    return ffi.gc(out[0], lib.er_shadow_free)
+    return owned(out[0], lib.er_shadow_free)
 
 
 def disown_shadow(shadow: Any) -> None:

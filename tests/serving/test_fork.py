@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from edgerun import BreakerPolicy, BundleError, ClosedError, EdgeRunner
+from edgerun._core.runtime import Model
 from support import models
 from support.serve import CHALLENGED, WATCHED, assert_same, write_bundle
 
@@ -309,3 +310,17 @@ def test_a_pool_of_forked_workers_serves_and_sends_predictions_home(watched):
         assert_same(answer, {"y": np.full((1, 2), 2 * value, np.float32)})
     assert len({answer.id for answer in answers}) == 60
     assert watched.predict(X).epoch not in {answer.epoch for answer in answers}
+
+
+def test_a_child_waits_for_no_thread_of_a_model_that_its_parent_left_to_the_garbage_collector(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(models.steady())
+    gc.collect()
+    left: list[object] = [Model("left", str(path), 3)]
+    left.append(left)
+    gc.disable()
+    try:
+        del left
+        assert in_child(lambda: gc.collect() > 0)
+    finally:
+        gc.enable()

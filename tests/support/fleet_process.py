@@ -8,8 +8,6 @@ import time
 from random import Random
 from typing import TYPE_CHECKING
 
-from edgerun_sync.collector.worker import Workers
-
 from edgerun.disk import RealDisk
 from edgerun.errors import LogError
 from edgerun.log.clocks import Clocks, system_clocks
@@ -17,6 +15,8 @@ from edgerun.log.handover import segment_files
 from edgerun.log.policy import LogPolicy
 from edgerun.log.writer import LogWriter
 from edgerun_sync.agent import Agent, SyncPolicy
+from edgerun_sync.collector.claims import Claims
+from edgerun_sync.collector.crew import Crew
 from edgerun_sync.collector.data import open_data
 from edgerun_sync.collector.http.app import Application
 from edgerun_sync.collector.http.metrics import Metrics
@@ -34,11 +34,11 @@ SYNC = SyncPolicy(interval_s=1, timeout_s=2)
 PRELOAD = [
     "edgerun.log.writer",
     "edgerun_sync.agent",
+    "edgerun_sync.collector.crew",
     "edgerun_sync.collector.data",
     "edgerun_sync.collector.http.app",
     "edgerun_sync.collector.http.metrics",
     "edgerun_sync.collector.http.server",
-    "edgerun_sync.collector.worker",
     "pandas",  # pyarrow brings it in with its first array
 ]
 HOUR_US = 3_600_000_000
@@ -54,11 +54,10 @@ def forking() -> BaseContext:
 def collector(folder: Path, port: int, serving: Connection) -> None:
     """What ``edgerun collector serve`` runs, until it is killed."""
     data = open_data(str(folder))
-    workers = Workers(data)
     server = Server(Application(Service(data.objects, data.lanes), Metrics()).asgi(), "127.0.0.1", port)
-    workers.start()
-    serving.send(True)
-    server.run()
+    with Crew(data, claims=Claims(data.objects)):
+        serving.send(True)
+        server.run()
 
 
 class ScarceDisk(RealDisk):
