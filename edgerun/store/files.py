@@ -21,10 +21,15 @@ def write_new(disk: Disk, path: str, content: bytes) -> None:
         OSError: the disk failed; the file is there whole, or not at all.
     """
     folder, name = os.path.split(path)
+    unfinished = f"{path}{_UNFINISHED}"
     while name not in disk.sizes(folder):
-        file = _unfinished(disk, f"{path}{_UNFINISHED}")
+        file = _unfinished(disk, unfinished)
         try:
-            if disk.is_linked(file, f"{path}{_UNFINISHED}") and name not in disk.sizes(folder):
+            if not disk.is_linked(file, unfinished):  # whoever had it before has finished it
+                continue
+            if name in disk.sizes(folder):
+                disk.remove(unfinished)
+            else:
                 _finish(disk, file, path, content)
         finally:
             disk.close(file)

@@ -102,6 +102,7 @@ def test_a_store_is_made_once_however_many_make_it(tmp_path):
         thread.join()
     assert len(devices) == 6
     assert len({*devices}) == 1
+    assert left_over(tmp_path) == []
 
 
 def test_a_start_outlives_a_forked_child_that_closes_it(tmp_path):
