@@ -50,9 +50,11 @@ def write_whole(disk: Disk, path: str, content: bytes) -> None:
 
 def _unfinished(disk: Disk, path: str) -> int:
     """A new file, or one that somebody left; its lock is held."""
-    with suppress(FileExistsError):
-        return disk.create(path)
-    return disk.hold(path)
+    while True:
+        with suppress(FileExistsError):
+            return disk.create(path)
+        with suppress(FileNotFoundError):  # it was finished in between
+            return disk.hold(path)
 
 
 def _finish(disk: Disk, file: int, path: str, content: bytes) -> None:

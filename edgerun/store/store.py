@@ -98,7 +98,8 @@ class Store:
         made = Holdings(disk, folder, say)
         with disk_errors(f"{folder} cannot hold a store"):
             disk.make_folder(folder)
-            if not made.state.exists() and "blobs" in disk.folders(folder):
+            has_blobs = "blobs" in disk.folders(folder)  # looked for first: whoever makes a store makes its state first
+            if has_blobs and not made.state.exists():
                 raise StoreError(f"{folder} holds blobs and has lost its state; remove it and join the device again")
             made.state.create()
             made.blobs.create()

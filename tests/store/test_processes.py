@@ -89,19 +89,20 @@ def test_threads_that_start_at_once_use_up_one_start(tmp_path):
 
 
 def test_a_store_is_made_once_however_many_make_it(tmp_path):
-    gate, devices = threading.Barrier(6), []
+    for turn in range(30):
+        gate, devices = threading.Barrier(6), []
 
-    def make() -> None:
-        gate.wait()
-        devices.append(Store.create(tmp_path / "store", say=unheard).device)
+        def make(folder: Path, gate: threading.Barrier, devices: list[str]) -> None:
+            gate.wait()
+            devices.append(Store.create(folder, say=unheard).device)
 
-    threads = [threading.Thread(target=make) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(devices) == 6
-    assert len({*devices}) == 1
+        threads = [threading.Thread(target=make, args=(tmp_path / f"{turn}", gate, devices)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(devices) == 6
+        assert len({*devices}) == 1
     assert left_over(tmp_path) == []
 
 
