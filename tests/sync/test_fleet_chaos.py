@@ -61,13 +61,22 @@ class Fleet:
         self.end(process)
         try:
             while True:
-                what, first, count = reader.recv()
-                rows = {(name, "event", first + i) for i in range(count)} | {(name, "label", first)}
-                self.tried |= rows if what == "try" else set()
-                self.done |= rows if what == "done" else set()
-                self.full += what == "full"
+                self.note(name, *reader.recv())
         except EOFError:
             reader.close()
+
+    def note(self, name, what, first, count):
+        rows = {(name, "event", first + i) for i in range(count)} | {(name, "label", first)}
+        self.tried |= rows if what == "try" else set()
+        self.done |= rows if what == "done" else set()
+        self.full += what == "full"
+
+    def wait_for_rows(self, name):
+        """Let a device record something: on a busy machine it might be killed before it can."""
+        _, reader = self.devices[name]
+        while not any(row[0] == name for row in self.done):
+            assert reader.poll(END_S)
+            self.note(name, *reader.recv())
 
     def start(self, target, *args):
         process = self.context.Process(target=target, args=args, daemon=True)
@@ -107,7 +116,7 @@ class Fleet:
 
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_a_fleet_that_is_killed_all_the_time_loses_nothing_and_doubles_nothing(tmp_path, block):
-    killed = full = handed_over = 0
+    killed = full = 0
     for number in range(SCHEDULES):
         seed = SEED + 100 * block + number
         print(f"the seed of this schedule: {seed}")
@@ -119,6 +128,8 @@ def test_a_fleet_that_is_killed_all_the_time_loses_nothing_and_doubles_nothing(t
                 fleet.start_collector(which)
             for name in DEVICES:
                 fleet.start_device(name)
+            for name in DEVICES:
+                fleet.wait_for_rows(name)
             for _ in range(STEPS):
                 fleet.step()
             for name in DEVICES:
@@ -129,9 +140,9 @@ def test_a_fleet_that_is_killed_all_the_time_loses_nothing_and_doubles_nothing(t
                 fleet.end(process)
         commit_all(fleet.data)
         rows = fleet.found()
+        assert rows
         assert len(rows) == len(set(rows))
         assert fleet.done <= set(rows) <= fleet.tried
-        killed, full, handed_over = killed + fleet.killed, full + fleet.full, handed_over + len(rows)
+        killed, full = killed + fleet.killed, full + fleet.full
     assert killed >= SCHEDULES * (STEPS + 4)
     assert full > 0
-    assert handed_over > 0  # a device that is killed at once may have recorded nothing
