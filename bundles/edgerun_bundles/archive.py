@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from edgerun.artifact import Digester, Layer, hex_of
 from edgerun.errors import BundleError
-from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_bundles.index import INDEX_FILE, MARKER, MARKER_FILE, MARKER_MAX_BYTES, index_of
 from edgerun_bundles.layout import BLOBS, Layout, is_layout, open_layout
 from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.placing import file_placed, folder_placed
-from edgerun_bundles.tarball import PIECE_BYTES, Entry, end_of, file_header, folder_header, padding_of, read_tar
+from edgerun_bundles.tarball import PIECE_BYTES, Entry, end_of, file_header, folder_header, padding_of, read_bounded
 
 if TYPE_CHECKING:
     import os
@@ -85,17 +84,7 @@ def read_archive(source: str | os.PathLike[str], destination: str | os.PathLike[
 
 def _take_all(scratch: Path, stream: BinaryIO, where: str) -> Iterator[str]:
     """Write every entry to the scratch folder and yield its name."""
-    seen: set[str] = set()
-    total = 0
-    for entry in read_tar(stream, where):
-        if entry.name in seen:
-            raise BundleError(f"{where}: {entry.name!r} is there twice")
-        seen.add(entry.name)
-        total += entry.size
-        if len(seen) > LIMITS.archive_entries_max:
-            raise BundleError(f"{where} has more than {LIMITS.archive_entries_max} entries")
-        if total > DEVICE_LIMITS.bundle_max_bytes:
-            raise BundleError(f"{where} has more than {DEVICE_LIMITS.bundle_max_bytes} bytes")
+    for entry in read_bounded(stream, where):
         _take(scratch, entry, where)
         yield entry.name
 

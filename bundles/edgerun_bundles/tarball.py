@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from edgerun.errors import BundleError
+from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_bundles.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -105,6 +106,26 @@ class Entry(NamedTuple):
 
     pieces: Iterator[bytes]
     """Its content."""
+
+
+def read_bounded(stream: BinaryIO, where: str) -> Iterator[Entry]:
+    """Yield the entries of a tar as they come, each name once, and no more of them than an archive of ours may have.
+
+    Raises:
+        BundleError: as `read_tar`; or a name is there twice, or there are too many entries or bytes.
+    """
+    seen: set[str] = set()
+    total = 0
+    for entry in read_tar(stream, where):
+        if entry.name in seen:
+            raise BundleError(f"{where}: {entry.name[:200]!r} is there twice")
+        seen.add(entry.name)
+        total += entry.size
+        if len(seen) > LIMITS.archive_entries_max:
+            raise BundleError(f"{where} has more than {LIMITS.archive_entries_max} entries")
+        if total > DEVICE_LIMITS.bundle_max_bytes:
+            raise BundleError(f"{where} has more than {DEVICE_LIMITS.bundle_max_bytes} bytes")
+        yield entry
 
 
 def read_tar(stream: BinaryIO, where: str) -> Iterator[Entry]:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from edgerun import LIMITS, EdgeRunner
 from edgerun.errors import BundleError
-from edgerun_bundles import archive
+from edgerun_bundles import archive, tarball
 from edgerun_bundles.archive import read_archive, write_archive
 from edgerun_bundles.layout import read_layout
 from edgerun_bundles.layout_write import write_layout
@@ -323,17 +323,17 @@ def test_the_folders_need_not_be_there(place):
 
 def test_an_archive_has_at_most_archive_entries_max_entries(place, monkeypatch):
     count = len(ENTRIES)
-    monkeypatch.setattr(archive, "LIMITS", BUNDLES_LIMITS._replace(archive_entries_max=count))
+    monkeypatch.setattr(tarball, "LIMITS", BUNDLES_LIMITS._replace(archive_entries_max=count))
     assert read_archive(VECTORS / "toy.tar", place / "layout").manifest.name == "toy"
-    monkeypatch.setattr(archive, "LIMITS", BUNDLES_LIMITS._replace(archive_entries_max=count - 1))
+    monkeypatch.setattr(tarball, "LIMITS", BUNDLES_LIMITS._replace(archive_entries_max=count - 1))
     assert f"more than {count - 1} entries" in refuse(place, TOY)
 
 
 def test_an_archive_has_at_most_bundle_max_bytes(place, monkeypatch):
     total = sum(int(data[124:135], 8) for _, data in ENTRIES)
-    monkeypatch.setattr(archive, "DEVICE_LIMITS", LIMITS._replace(bundle_max_bytes=total))
+    monkeypatch.setattr(tarball, "DEVICE_LIMITS", LIMITS._replace(bundle_max_bytes=total))
     assert read_archive(VECTORS / "toy.tar", place / "layout").manifest.name == "toy"
-    monkeypatch.setattr(archive, "DEVICE_LIMITS", LIMITS._replace(bundle_max_bytes=total - 1))
+    monkeypatch.setattr(tarball, "DEVICE_LIMITS", LIMITS._replace(bundle_max_bytes=total - 1))
     assert f"more than {total - 1} bytes" in refuse(place, TOY)
 
 

@@ -19,7 +19,6 @@ from edgerun.artifact import Descriptor, Digester, hex_of
 from edgerun.errors import BundleError
 from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_bundles.errors import PublishedMeanwhileError, RepositoryError
-from edgerun_bundles.limits import LIMITS
 from edgerun_bundles.placing import SCRATCH, file_placed
 from edgerun_bundles.repository import catalogue
 from edgerun_bundles.repository.cleaning import kept_metadata, referred
@@ -27,7 +26,7 @@ from edgerun_bundles.repository.folder import FolderStorage
 from edgerun_bundles.repository.metadata import ROOT, TIMESTAMP, max_bytes_of, parse, raw_of
 from edgerun_bundles.repository.reading import read_roots, read_state
 from edgerun_bundles.repository.storage import BLOBS, METADATA, TIMESTAMP_FILE, blob_name, metadata_name, unseen
-from edgerun_bundles.tarball import end_of, file_header, folder_header, padding_of, read_tar
+from edgerun_bundles.tarball import end_of, file_header, folder_header, padding_of, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -171,17 +170,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 def _take_all(scratch: Path, stream: BinaryIO, where: str) -> Iterator[str]:
-    seen: set[str] = set()
-    total = 0
-    for entry in read_tar(stream, where):
-        if entry.name in seen:
-            raise BundleError(f"{where}: {entry.name[:200]!r} is there twice")
-        seen.add(entry.name)
-        total += entry.size
-        if len(seen) > LIMITS.archive_entries_max:
-            raise BundleError(f"{where} has more than {LIMITS.archive_entries_max} entries")
-        if total > DEVICE_LIMITS.bundle_max_bytes:
-            raise BundleError(f"{where} has more than {DEVICE_LIMITS.bundle_max_bytes} bytes")
+    for entry in read_bounded(stream, where):
         if entry.is_folder and entry.name in _FOLDERS:
             continue
         _take(scratch, entry, where)
