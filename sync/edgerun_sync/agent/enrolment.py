@@ -10,10 +10,9 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgerun_sync.agent.files import replace_file
 from edgerun_sync.errors import AgentError, WireError
 from edgerun_sync.names import check_device
 
@@ -93,27 +92,11 @@ def write_enrolment(store: str, enrolment: Enrolment) -> None:
     Raises:
         AgentError: it cannot be written.
     """
-    path = os.path.join(store, FILE)
     try:
         os.makedirs(store, exist_ok=True)
-        file, scratch = tempfile.mkstemp(prefix=".new-", dir=store)
-        try:
-            with os.fdopen(file, "wb") as stream:
-                stream.write(json.dumps({"format": FORMAT, **enrolment._asdict()}).encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(scratch, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(scratch)
-            raise
-        folder = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
-        raise AgentError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise AgentError(f"{store} cannot be made: {error.strerror or error}") from error
+    replace_file(os.path.join(store, FILE), json.dumps({"format": FORMAT, **enrolment._asdict()}).encode())
 
 
 def enrol(http: Http, token: str, *, device: str | None, edgerun: str, now_s: float) -> tuple[Enrolment, Any]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgerun_sync.errors import AgentError
+from edgerun_sync.agent.files import replace_file
 
 if TYPE_CHECKING:
     from edgerun_sync.agent.agent import Synced
@@ -64,7 +62,7 @@ class Status(NamedTuple):
 
 
 def write_status(store: str, status: Status) -> None:
-    """Replace the status of a store; a power cut may lose it, and the next sync writes it anew.
+    """Replace the status of a store.
 
     Raises:
         AgentError: it cannot be written.
@@ -72,19 +70,7 @@ def write_status(store: str, status: Status) -> None:
     if status.synced_s is None:
         former = read_status(store)
         status = status._replace(synced_s=former.synced_s if former else None)
-    path = os.path.join(store, FILE)
-    try:
-        file, scratch = tempfile.mkstemp(prefix=".new-", dir=store)
-        try:
-            with os.fdopen(file, "w", encoding="utf-8") as stream:
-                json.dump(status._asdict(), stream)
-            os.replace(scratch, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(scratch)
-            raise
-    except OSError as error:
-        raise AgentError(f"{path} cannot be written: {error.strerror or error}") from error
+    replace_file(os.path.join(store, FILE), json.dumps(status._asdict()).encode())
 
 
 def read_status(store: str) -> Status | None:
