@@ -14,8 +14,6 @@ WAIT_FIRST_S = 1.0
 WAIT_MAX_S = 600.0
 RETRY_AFTER_MAX_S = 3600.0
 """A service that asks for more is asked again all the same."""
-LOCKED_OUT_S = 3600.0
-"""After a token was refused; only a person can help."""
 
 
 class Verdict(Enum):
@@ -31,7 +29,7 @@ class Verdict(Enum):
     """Not now."""
 
     LOCKED_OUT = "locked out"
-    """The token is worth nothing."""
+    """The token is worth nothing, and only a person can help."""
 
 
 def verdict(status: int) -> Verdict:
