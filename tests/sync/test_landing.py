@@ -22,6 +22,7 @@ from edgerun_sync.collector.landing import Landing, land
 from edgerun_sync.collector.segments import check
 from edgerun_sync.errors import CollectorError, SegmentError
 from edgerun_sync.limits import LIMITS
+from edgerun_sync.names import is_device
 from support.fleet import Memory, ModelTables, TablesOfModel, pool
 from vectors.log import log_reference as reference
 
@@ -89,12 +90,12 @@ def test_a_stray_entry_of_an_inbox_is_cleared_away_once_its_segment_is_committed
 
 @pytest.mark.parametrize("name", ["oven-7", "A.b_c", "-", "x" * LIMITS.device_name_max_bytes])
 def test_names_of_devices(name):
-    assert keys.is_device(name)
+    assert is_device(name)
 
 
 @pytest.mark.parametrize("name", ["", ".x", "a/b", "a~b", "ä", "a\n", "x" * (LIMITS.device_name_max_bytes + 1)])
 def test_what_is_no_name_of_a_device(name):
-    assert not keys.is_device(name)
+    assert not is_device(name)
 
 
 def test_an_inbox_key_tells_its_segment():

@@ -10,9 +10,10 @@ from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgerun_sync.collector.keys import Landed, is_check_in, is_device, is_segment
+from edgerun_sync.collector.keys import Landed, is_check_in
 from edgerun_sync.errors import CollectorError
 from edgerun_sync.limits import LIMITS, Limits
+from edgerun_sync.names import is_device, is_segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

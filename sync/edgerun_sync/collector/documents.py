@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from edgerun_sync.errors import WireError
+from edgerun_sync.names import DEVICE
 
 COUNT_MAX = 2**53 - 1
 ERRORS_MAX = 8
 LOST_MAX = 32
 
-DeviceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
+DeviceName = Annotated[str, StringConstraints(pattern=f"^{DEVICE}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+-]{1,64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_sync.errors import CollectorError
-from edgerun_sync.limits import LIMITS
+from edgerun_sync.names import is_device, is_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONFIG = "config.json"
-_DEVICE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
-_SEGMENT = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
 _CHECK_IN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
 _BETWEEN = "~"
 """Between device and segment in an inbox, for one folder lists faster than thousands; no name has it."""
@@ -37,16 +38,6 @@ class Tombstone(NamedTuple):
     digest: str
     size: int
     batch: int
-
-
-def is_device(name: str) -> bool:
-    """Whether a text can be the name of a device."""
-    return len(name) <= LIMITS.device_name_max_bytes and _DEVICE.fullmatch(name) is not None
-
-
-def is_segment(name: str) -> bool:
-    """Whether a text can be the name of a segment."""
-    return _SEGMENT.fullmatch(name) is not None
 
 
 def is_check_in(name: str) -> bool:
@@ -75,10 +66,7 @@ def from_inbox(key: str) -> Landed:
     Raises:
         CollectorError: it is no such key.
     """
-    device, between, segment = key.rpartition("/")[2].partition(_BETWEEN)
-    if not between or not is_device(device) or not is_segment(segment):
-        raise CollectorError(f"{key} is no entry of an inbox; who put it there? Remove it")
-    return Landed(device, segment)
+    return _parsed(key, is_segment, "entry of an inbox")
 
 
 def check_in_prefix(lane: int) -> str:
@@ -97,9 +85,13 @@ def from_check_in(key: str) -> Landed:
     Raises:
         CollectorError: it is no such key.
     """
+    return _parsed(key, is_check_in, "check-in")
+
+
+def _parsed(key: str, is_name: Callable[[str], bool], what: str) -> Landed:
     device, between, name = key.rpartition("/")[2].partition(_BETWEEN)
-    if not between or not is_device(device) or not is_check_in(name):
-        raise CollectorError(f"{key} is no check-in; who put it there? Remove it")
+    if not between or not is_device(device) or not is_name(name):
+        raise CollectorError(f"{key} is no {what}; who put it there? Remove it")
     return Landed(device, name)
 
 

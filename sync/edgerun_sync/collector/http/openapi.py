@@ -9,20 +9,20 @@ from typing import Any
 from edgerun.limits import LIMITS as DEVICE_LIMITS
 from edgerun_sync.collector.documents import schemas
 from edgerun_sync.limits import LIMITS
-from edgerun_sync.names import SEGMENT_TYPE
+from edgerun_sync.names import DEVICE, SEGMENT, SEGMENT_TYPE
 
 _PROBLEM = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _DEVICE = {
     "name": "device",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"},
+    "schema": {"type": "string", "pattern": f"^{DEVICE}$"},
 }
 _SEGMENT = {
     "name": "segment",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "pattern": "^[0-9a-f]{16}-[0-9a-f]{16}$"},
+    "schema": {"type": "string", "pattern": f"^{SEGMENT}$"},
 }
 _NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 _FILE = {
