@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from edgerun_sync.collector.arrow.schemas import MOMENT
+from edgerun_sync.collector.arrow.schemas import MOMENT, SAID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,19 +23,12 @@ DEVICES: pa.Schema = pa.schema(
         ("synchronised", pa.bool_()),
         *((name, pa.string()) for name in ("machine", "boot", "instance")),
         ("count", pa.int64()),
-        *((name, pa.string()) for name in ("edgerun", "onnxruntime", "arch")),
-        *((name, pa.string()) for name in ("bundle", "version", "digest", "state")),
-        ("backlog_segments", pa.int64()),
-        ("backlog_bytes", pa.int64()),
-        ("backlog_oldest", MOMENT),
-        ("lost", pa.map_(pa.string(), pa.int64())),
-        ("errors", pa.list_(pa.string())),
-        ("flags", pa.list_(pa.string())),
+        *SAID,
     ]
 )
 """The columns: those of a check-in (PROTOCOL.md, section 2). One that was never made has none but the first two."""
 
-_SAID = ("synchronised", "machine", "boot", "instance", "count", "edgerun", "onnxruntime", "arch", "errors")
+_NAMED = ("synchronised", "machine", "boot", "instance", "count", "edgerun", "onnxruntime", "arch", "errors")
 
 
 def device_rows(devices: Iterable[tuple[str, Known]]) -> pa.Table:
@@ -51,7 +44,7 @@ def _row(device: str, known: Known) -> dict[str, Any]:
         "enrolled": _moment(known.enrolled),
         "seen": _moment(known.seen),
         "clock": _moment(said.get("time")),
-        **{name: said.get(name) for name in _SAID},
+        **{name: said.get(name) for name in _NAMED},
         "bundle": bundle.get("name"),
         **{name: bundle.get(name) for name in ("version", "digest", "state")},
         **{f"backlog_{name}": backlog.get(name) for name in ("segments", "bytes")},

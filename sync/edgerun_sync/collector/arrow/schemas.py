@@ -21,6 +21,18 @@ _WHERE = [
 ]
 _TEXTS_OF_A_SOURCE = ("bundle", "version", "model", "arm", "assignment", "fallback", "route", "node")
 
+SAID = [
+    *((name, pa.string()) for name in ("edgerun", "onnxruntime", "arch")),
+    *((name, pa.string()) for name in ("bundle", "version", "digest", "state")),
+    ("backlog_segments", pa.int64()),
+    ("backlog_bytes", pa.int64()),
+    ("backlog_oldest", MOMENT),
+    ("lost", pa.map_(pa.string(), pa.int64())),
+    ("errors", pa.list_(pa.string())),
+    ("flags", pa.list_(pa.string())),
+]
+"""What a check-in says of its device, and what is odd about it."""
+
 SCHEMAS: dict[str, pa.Schema] = {
     "events": pa.schema(
         [
@@ -78,14 +90,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             *_WHERE,
             ("machine", pa.string()),
             ("synchronised", pa.bool_()),
-            *((name, pa.string()) for name in ("edgerun", "onnxruntime", "arch")),
-            *((name, pa.string()) for name in ("bundle", "version", "digest", "state")),
-            ("backlog_segments", pa.int64()),
-            ("backlog_bytes", pa.int64()),
-            ("backlog_oldest", MOMENT),
-            ("lost", pa.map_(pa.string(), pa.int64())),
-            ("errors", pa.list_(pa.string())),
-            ("flags", pa.list_(pa.string())),
+            *SAID,
         ]
     ),
 }
