@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import edgerun_sync
 from edgerun.log import LogPolicy
 from edgerun.log.handover import segment_files
 from edgerun.log.rows import Kind, Note
@@ -54,6 +55,14 @@ def log_into(store: str) -> None:
 
 def known(collector):
     return collector.service.devices.find("pump-7")
+
+
+def test_the_package_has_the_agent_and_loads_it_when_asked():
+    code = "import edgerun_sync, sys; assert 'requests' not in sys.modules; print(edgerun_sync.Agent)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == f"{Agent}\n"
+    with pytest.raises(AttributeError, match="no attribute 'Agents'"):
+        _ = edgerun_sync.Agents
 
 
 def test_a_sync_checks_in_and_hands_over(collector, store):

@@ -2,7 +2,7 @@
 
 Example::
 
-    from edgerun_sync.agent import Agent
+    from edgerun_sync import Agent
 
     with Agent("/var/lib/edgerun"):
         ...  # serve; the agent syncs in a thread of its own
