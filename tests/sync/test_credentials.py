@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -135,6 +136,47 @@ def test_the_former_token_works_until_the_next_one_was_used(credentials):
     assert credentials.authenticate(second) is not None
     assert credentials.authenticate(first) is None
     assert credentials.authenticate(second) is not None
+
+
+@pytest.mark.parametrize("change", ["rotate", "first use"])
+def test_a_revocation_within_a_change_of_tokens_holds(change):
+    """Whatever operation of the store it comes just before."""
+
+    class Revoked(MemoryObjects):
+        """Revokes the device just before one of the next operations."""
+
+        left = None
+
+        def _tick(self):
+            if self.left is not None:
+                self.left -= 1
+                if self.left < 0:
+                    self.left = None
+                    Credentials(self).revoke_device("pump-7")
+
+        def get(self, key):
+            self._tick()
+            return super().get(key)
+
+        def replace(self, key, data):
+            self._tick()
+            super().replace(key, data)
+
+    for operation in range(5):
+        objects = Revoked()
+        credentials = Credentials(objects)
+        tokens = [credentials.issue_device("pump-7"), credentials.rotate_device("pump-7")]
+        objects.left = operation
+        with suppress(CollectorError):
+            if change == "rotate":
+                tokens.append(credentials.rotate_device("pump-7"))
+            else:
+                credentials.authenticate(tokens[1])
+        if objects.left is not None:  # it was over before
+            objects.left = None
+            credentials.revoke_device("pump-7")
+        assert [credentials.authenticate(token) for token in tokens] == [None] * len(tokens)
+        assert not credentials.is_enrolled("pump-7")
 
 
 def test_an_answer_that_was_lost_locks_no_device_out(credentials):

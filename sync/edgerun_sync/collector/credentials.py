@@ -127,7 +127,8 @@ class Credentials:
             WireError: the name is none of a device's.
         """
         token = _device_token(device)
-        made = self._objects.put_new(_device_key(device), _bytes({"current": _hash(token), "pending": None}))
+        fields = {"enrolment": secrets.token_hex(8), "current": _hash(token), "pending": None}
+        made = self._objects.put_new(_device_key(device), _bytes(fields))
         return token if made else None
 
     def rotate_device(self, device: str) -> str:
@@ -140,7 +141,7 @@ class Credentials:
         if known is None:
             raise CollectorError(f"the device {device!r} is not enrolled")
         token = _device_token(device)
-        self._objects.replace(_device_key(device), _bytes({**known, "pending": _hash(token)}))
+        self._change_device(device, {**known, "pending": _hash(token)})
         return token
 
     def revoke_device(self, device: str) -> bool:
@@ -149,9 +150,11 @@ class Credentials:
         Raises:
             CollectorError: the store fails, or the name is none of a device's.
         """
-        known = self._device(device) is not None
-        self._objects.delete(_device_key(device))
-        return known
+        known = self._device(device)
+        if known is not None:
+            self._objects.put_new(_revoked_key(known), b"")
+            self._objects.delete(_device_key(device))
+        return known is not None
 
     def revoke(self, name: str) -> int:
         """Refuse the tokens of operators and enrolments that have a name; returns how many there were.
@@ -217,10 +220,16 @@ class Credentials:
             return None
         given = _hash(token)
         if known["pending"] is not None and hmac.compare_digest(given, known["pending"]):
-            self._objects.replace(_device_key(device), _bytes({"current": given, "pending": None}))
+            self._change_device(device, {**known, "current": given, "pending": None})
         elif not hmac.compare_digest(given, known["current"]):
             return None
         return Credential(Role.DEVICE, device)
+
+    def _change_device(self, device: str, known: dict[str, Any]) -> None:
+        """Replace what is known of a device's tokens; where it was revoked meanwhile, that is what holds."""
+        self._objects.replace(_device_key(device), _bytes(known))
+        if self._objects.get(_revoked_key(known)) is not None:
+            self._objects.delete(_device_key(device))
 
     def _device(self, device: str) -> dict[str, Any] | None:
         raw = self._objects.get(_device_key(device))
@@ -253,6 +262,10 @@ def _key(role: Role, digest: str) -> str:
 
 def _device_key(device: str) -> str:
     return f"credentials/device/{check_device(device)}.json"
+
+
+def _revoked_key(known: dict[str, Any]) -> str:
+    return f"credentials/revoked/{known['enrolment']}"
 
 
 def _credential(raw: bytes) -> Credential:
