@@ -79,7 +79,7 @@ def add_section(folder: Path, name: str, node: str | None = None) -> str:
     definition, source = read_definition(folder), folder / DEFINITION_FILE
     if definition.experiment:
         raise BundleError(f"{source} has an [experiment] already; edit it there")
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models)
+    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     splits = {at: found for at, found in graph.nodes.items() if isinstance(found, RandomSplit)}
     chosen = node or (next(iter(splits)) if len(splits) == 1 else None)
     if chosen not in splits:

@@ -189,7 +189,7 @@ def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit]:
     if not definition.experiment:
         raise ExperimentError(f"{where} has no [experiment]; write one with: edgerun experiment new")
     found = parse_plan(definition.experiment, where)
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models)
+    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     check_plan(found, graph, where)
     node = graph.nodes[found.node]
     assert isinstance(node, RandomSplit)
