@@ -106,7 +106,7 @@ def gates_of(node: RandomSplit, holdout: Holdout | None = None) -> tuple[Gate, .
         gates.append(holdout_gate(holdout))
     if node.layer is not None:
         gates.append(layer_gate(node.layer))
-    gates.append(Gate(purpose_salt(node.split.salt, "traffic"), 0, bound_of(node.traffic), "not_enrolled"))
+    gates.append(traffic_gate(node.split.salt, node.traffic))
     return tuple(gate for gate in gates if gate.share < 1)
 
 
@@ -118,6 +118,11 @@ def layer_gate(layer: Layer) -> Gate:
 def holdout_gate(holdout: Holdout) -> Gate:
     """Return the points that are not held out."""
     return Gate(purpose_salt(holdout.name, "holdout"), bound_of(holdout.share), POINTS, "holdout")
+
+
+def traffic_gate(salt: str, traffic: float) -> Gate:
+    """Return the points that an experiment of this salt enrols."""
+    return Gate(purpose_salt(salt, "traffic"), 0, bound_of(traffic), "not_enrolled")
 
 
 def enrolled_share(node: RandomSplit, holdout: Holdout | None = None) -> Fraction:
