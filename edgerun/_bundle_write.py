@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgerun._shown import shown
 from edgerun.bundle import FORMAT, open_sessions, read, read_json
+from edgerun.enrolment import holdout_document
 from edgerun.errors import BundleError, GraphError, ModelError
 from edgerun.golden import check_golden, complete, parse_golden
 from edgerun.graph import node_to_dict
@@ -67,6 +68,7 @@ def write_folder(
                 "route": graph.route,
                 "nodes": {node: node_to_dict(fields) for node, fields in graph.nodes.items()},
                 "golden": golden_place,
+                **({} if graph.holdout is None else {"holdout": holdout_document(graph.holdout)}),
                 **extra,
             }
             _write_json(scratch / "bundle.json", document)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 _NEEDED = ("format", "name", "version", "models", "route", "nodes")
-_FIELDS = (*_NEEDED, "golden", "requires", "limits", "experiment")
+_FIELDS = (*_NEEDED, "golden", "requires", "limits", "holdout", "experiment")
 
 
 class Bundle(NamedTuple):
@@ -109,6 +109,7 @@ def write(
     requires: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     experiment: Mapping[str, Any] | None = None,
+    holdout: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle folder, after proving that it serves.
 
@@ -129,6 +130,7 @@ def write(
         requires: what a device must have: the fields of `edgerun.requirements.Requires`.
         limits: what the bundle may take and do on a device: those of `edgerun.requirements.Allowance`.
         experiment: the plan of its experiment (docs/experiments.md); it is not checked here.
+        holdout: the keys that no random split enrols: "name", "share" and "split_key" (docs/graph.md).
 
     Raises:
         BundleError: a name, version, requirement, limit or example is wrong, a file is missing or cannot be written,
@@ -146,7 +148,7 @@ def write(
     parse_allowance(limits or {}, "the bundle")
     further = (("requires", requires), ("limits", limits), ("experiment", experiment))
     extra = {field: dict(value) for field, value in further if value}
-    write_folder(target, name, version, parse_graph(name, nodes, route, models), paths, golden or (), extra)
+    write_folder(target, name, version, parse_graph(name, nodes, route, models, holdout), paths, golden or (), extra)
     return read(target)
 
 
@@ -207,7 +209,7 @@ def _parse(place: Path, source: Path, document: dict[str, Any], where: Callable[
     if not isinstance(document["nodes"], dict) or not isinstance(document["route"], str):
         raise BundleError(f"{source}: 'nodes' must be an object and 'route' a text")
     try:
-        graph = parse_graph(name, document["nodes"], document["route"], models)
+        graph = parse_graph(name, document["nodes"], document["route"], models, document.get("holdout"))
     except GraphError as error:
         raise GraphError(f"{error} (in {source})") from error
     paths = {model: where(path) for model, path in models.items()}

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 from edgerun._shown import shown
+from edgerun.enrolment import Holdout, check_slices, parse_holdout, purpose_salt
 from edgerun.errors import GraphError
 from edgerun.limits import LIMITS
 from edgerun.nodes import (
@@ -17,13 +18,13 @@ from edgerun.nodes import (
     listed,
     node_to_dict,
     parse_node,
-    purpose_salt,
     salt_of,
 )
 from edgerun.signature import Signature, common_signature
 
 __all__ = [
     "Graph",
+    "Holdout",
     "KeySplit",
     "Node",
     "RandomSplit",
@@ -37,11 +38,19 @@ __all__ = [
 
 
 class Graph(NamedTuple):
-    """A valid routing graph: names are known, no cycle, everything reachable."""
+    """A valid routing graph: names are known, no cycle, everything reachable.
+
+    Attributes:
+        route: where every call starts.
+        nodes: node name to node.
+        models: the names of the bundle's models.
+        holdout: the keys that no random split enrols; None holds out nobody.
+    """
 
     route: str
     nodes: Mapping[str, Node]
     models: tuple[str, ...]
+    holdout: Holdout | None = None
 
     def under(self, name: str) -> tuple[str, ...]:
         """Return every name that can be reached from a node or model, itself first, each once."""
@@ -56,12 +65,15 @@ class Graph(NamedTuple):
 
     @property
     def split_keys(self) -> tuple[str, ...]:
-        """The meta fields that random splits take their keys from, each once."""
-        fields = (node.split_key for node in self.nodes.values() if isinstance(node, RandomSplit))
+        """The meta fields that random splits and the holdout take their keys from, each once."""
+        fields = [node.split_key for node in self.nodes.values() if isinstance(node, RandomSplit)]
+        fields += [self.holdout.split_key] if self.holdout else []
         return (*dict.fromkeys(field for field in fields if field is not None),)
 
 
-def parse_graph(bundle: str, nodes: Mapping[str, Any], route: str, models: Iterable[str]) -> Graph:
+def parse_graph(
+    bundle: str, nodes: Mapping[str, Any], route: str, models: Iterable[str], holdout: Mapping[str, Any] | None = None
+) -> Graph:
     """Read a graph from plain data, in the form of a bundle's ``[nodes.*]`` tables.
 
     Args:
@@ -69,6 +81,7 @@ def parse_graph(bundle: str, nodes: Mapping[str, Any], route: str, models: Itera
         nodes: node name to its fields.
         route: the name of the node or model where every request starts.
         models: the names of the bundle's models.
+        holdout: the fields of the bundle's ``[holdout]``; None holds out nobody.
 
     Raises:
         GraphError: a rule is broken; the message starts with the node's name.
@@ -83,11 +96,14 @@ def parse_graph(bundle: str, nodes: Mapping[str, Any], route: str, models: Itera
     for name in nodes:
         if name in models:
             raise GraphError(f"node {name!r}: a model has the same name")
-    graph = Graph(route, {name: parse_node(bundle, name, fields) for name, fields in nodes.items()}, models)
+    parsed = {name: parse_node(bundle, name, fields) for name, fields in nodes.items()}
+    graph = Graph(route, parsed, models, None if holdout is None else parse_holdout(holdout))
     _check_names(graph)
     _check_acyclic(graph)
     _check_reachable(graph)
     _check_salts(bundle, graph)
+    check_slices({name: node for name, node in graph.nodes.items() if isinstance(node, RandomSplit)})
+    _check_holdout(graph)
     return graph
 
 
@@ -159,3 +175,8 @@ def _check_salts(bundle: str, graph: Graph) -> None:
                 f"node {name!r}: its salt {shown(salt)} clashes with that of node {other!r}; "
                 "the two would put the same keys together"
             )
+
+
+def _check_holdout(graph: Graph) -> None:
+    if graph.holdout is not None and not any(isinstance(node, RandomSplit) for node in graph.nodes.values()):
+        raise GraphError("'holdout': the graph has no random_split that could leave anybody out; remove it")

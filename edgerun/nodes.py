@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from edgerun._shown import shown
+from edgerun.enrolment import Layer, layer_document, parse_layer, purpose_salt
 from edgerun.errors import GraphError, InputError, SplitError
 from edgerun.limits import LIMITS
 from edgerun.split import Split, key_bytes
 
-_PURPOSES = ("traffic", "layer", "shadow")
+_PURPOSES = ("traffic", "layer", "holdout", "shadow")
 """What a split's salt is extended by (native/SPLIT.md section 6), so that no salt may end with one of them."""
 
 NAMES_SHOWN = 20
@@ -27,6 +28,7 @@ class RandomSplit(NamedTuple):
         control: the arm that serves keys that are not enrolled, have no key, or whose own arm fails.
         traffic: the share of keys enrolled, from 0 to 1; it has a salt of its own.
         force: keys that quality assurance sends to an arm; they are never counted as assigned.
+        layer: the slice of a layer whose keys alone are enrolled; None enrols from all keys.
     """
 
     split: Split
@@ -34,6 +36,7 @@ class RandomSplit(NamedTuple):
     control: str
     traffic: float
     force: Mapping[str, str]
+    layer: Layer | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -81,11 +84,6 @@ Node = RandomSplit | KeySplit | ShadowDeploy
 def salt_of(bundle: str, name: str) -> str:
     """Return the salt that a random split has where its author gave none."""
     return f"{bundle}/{name}"
-
-
-def purpose_salt(salt: str, purpose: str) -> str:
-    """Return the salt of another purpose of the same node: purposes never share one."""
-    return f"{salt}/{purpose}"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -194,7 +192,12 @@ def _parse_random_split(bundle: str, table: _Fields) -> RandomSplit:
     if force and split_key is None:
         raise table.error("'force' needs a 'split_key': without one there is no key to force")
     traffic = table.take("traffic", "a share from 0 to 1", _is_share, 1.0)
-    return RandomSplit(split, split_key, control, float(traffic), dict(force))
+    layer = table.take("layer", "a table of name, from and to", lambda value: value is not None, None)
+    try:
+        slice_ = None if layer is None else parse_layer(layer)
+    except GraphError as error:
+        raise table.error(str(error)) from error
+    return RandomSplit(split, split_key, control, float(traffic), dict(force), slice_)
 
 
 def _parse_split(bundle: str, table: _Fields) -> Split:
@@ -245,7 +248,8 @@ def node_to_dict(node: Node) -> dict[str, Any]:
     """Return a node as parse_graph() reads it, with the exact ranges of its split instead of bare weights."""
     match node:
         case RandomSplit():
-            optional = {"split_key": node.split_key, "force": dict(node.force)}
+            layer = None if node.layer is None else layer_document(node.layer)
+            optional = {"split_key": node.split_key, "force": dict(node.force), "layer": layer}
             fields = {"split": node.split.to_dict(), "control": node.control, "traffic": node.traffic}
             return {
                 "kind": "random_split",

@@ -51,7 +51,11 @@ class Prediction(dict[str, Value]):
 
     @property
     def assignment(self) -> str | None:
-        """One of "assigned", "forced", "not_enrolled" or "unassigned"; None where no random split was passed."""
+        """How the arm came about, of the innermost random split; None where none was passed.
+
+        "assigned", "forced", "holdout" (held out), "other_slice" (of its layer), "not_enrolled" (by its traffic) or
+        "unassigned" (without a key).
+        """
         return self.route.assignment
 
     @property

@@ -5,15 +5,16 @@ Deciding is pure: the same key and meta always take the same way. Nothing here r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgerun._core.recorder import split_assign_keyed
+from edgerun._core.recorder import note_unit, split_assign_keyed
 from edgerun._core.split import split_assign_key
 from edgerun._shown import shown
+from edgerun.enrolment import holdout_gate, layer_gate
 from edgerun.errors import GraphError, InputError
 from edgerun.graph import Graph, KeySplit, RandomSplit, ShadowDeploy, purpose_salt, salt_of
 from edgerun.limits import LIMITS
@@ -45,12 +46,12 @@ class Route(NamedTuple):
         model: the model that serves.
         path: the names passed, the model last.
         arm: the arm that the innermost random split assigned; None where none did.
-        assignment: "assigned", "forced", "not_enrolled" or "unassigned" by the innermost random split passed; None
-            where the way has none.
+        assignment: "assigned", "forced", "holdout", "other_slice", "not_enrolled" or "unassigned" by the innermost
+            random split passed; None where the way has none.
         control: where to go when the model fails: the control of the innermost random split whose arm was drawn.
         watches: the models to run beside this one.
-        unit: the meta field whose value, or else the caller's key, is the unit that the innermost sticky split hashed;
-            None where none did.
+        unit: the meta field whose value, or else the caller's key, is the unit that the innermost sticky split, or
+            else the holdout, hashed; None where none did.
         number: among all routes of the graph.
     """
 
@@ -150,6 +151,74 @@ def _request_split(node: RandomSplit, arms: list[Step], not_enrolled: Step) -> D
     return decide
 
 
+class _Gated(NamedTuple):
+    """Where a call goes before a node: on, or around it. Nodes that everybody may pass have none of this.
+
+    Attributes:
+        inside: for keys that pass.
+        outside: for those that do not.
+        missing: for calls without a key.
+    """
+
+    inside: Step
+    outside: Step
+    missing: Step
+
+
+def _gated(
+    field: str, lone: bool, gate: Split, ways: _Gated, assign: Callable[..., int], passing: Collection[bytes] = ()
+) -> Decide:
+    """Ask whether a key passes, or is one of `passing`; `assign` notes it as the call's unit, or does not."""
+    handle, (inside, outside, missing) = gate.handle, ways
+
+    def decide(key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
+        unit = key
+        if meta is not None or not lone:
+            unit = _unit(field, lone, key, meta)
+        if unit is None:
+            step = missing
+        else:
+            try:
+                raw = unit.encode() if type(unit) is str else key_bytes(unit)
+                step = (inside, outside)[assign(handle, raw, len(raw))]
+                if passing and raw in passing:
+                    step = inside
+            except (UnicodeEncodeError, IndexError):
+                key_bytes(unit)  # says what is wrong with it
+                raise
+        return follow(step, key, meta, epoch, sequence)
+
+    return decide
+
+
+def _gated_request(gate: Split, inside: Step, outside: Step) -> Decide:
+    """Ask whether the id of a call passes."""
+    handle = gate.handle
+
+    def decide(key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
+        raw = event_id(epoch, sequence).encode()
+        step = inside if split_assign_key(handle, raw, len(raw)) == 0 else outside
+        return follow(step, key, meta, epoch, sequence)
+
+    return decide
+
+
+def _forced_alone(field: str, lone: bool, forced: dict[bytes, Step], otherwise: Step) -> Decide:
+    """What is left of a random split for calls that it must not enrol."""
+
+    def decide(key: Any, meta: Meta | None, epoch: str, sequence: int) -> Route:
+        unit = _unit(field, lone, key, meta)
+        step = otherwise
+        if unit is not None:
+            raw = key_bytes(unit)
+            if raw in forced:
+                note_unit(raw, len(raw))
+                step = forced[raw]
+        return follow(step, key, meta, epoch, sequence)
+
+    return decide
+
+
 def _key_split(field: str, cases: dict[str, Step], default: Step) -> Decide:
     """A table from a meta field's value to the next step."""
 
@@ -198,7 +267,7 @@ def compile_graph(bundle: str, version: str, graph: Graph) -> tuple[Step, tuple[
         GraphError: there are more routes than LIMITS.routes_max.
     """
     compiler = _Compiler(bundle, graph)
-    start = compiler.step(graph.route, Route(version=version, model="", path=()))
+    start = compiler.start(Route(version=version, model="", path=()))
     return start, tuple(compiler.routes), tuple(compiler.watches.values())
 
 
@@ -209,6 +278,21 @@ class _Compiler:
         self.bundle, self.graph = bundle, graph
         self.routes: list[Route] = []
         self.watches: dict[tuple[str, str], Watch] = {}
+        self.lone = len(graph.split_keys) == 1
+        self.enrols_nobody: str | None = None
+
+    def start(self, so_far: Route) -> Step:
+        """Where every call starts: with a holdout, there are three graphs, and who is held out is asked once."""
+        holdout = self.graph.holdout
+        if holdout is None:
+            return self.step(self.graph.route, so_far)
+        keyed = so_far._replace(unit=holdout.split_key)
+        inside = self.step(self.graph.route, keyed)
+        self.enrols_nobody = "holdout"
+        outside = self.step(self.graph.route, keyed)
+        self.enrols_nobody = "unassigned"
+        ways = _Gated(inside, outside, self.step(self.graph.route, so_far))
+        return _gated(holdout.split_key, self.lone, holdout_gate(holdout).as_split(), ways, split_assign_keyed)
 
     def step(self, name: str, so_far: Route) -> Step:
         so_far = so_far._replace(path=(*so_far.path, name))
@@ -240,6 +324,9 @@ class _Compiler:
         return self.routes[-1]
 
     def random_split(self, node: RandomSplit, so_far: Route) -> Step:
+        if self.enrols_nobody is not None:
+            return self.forced_alone(node, so_far, self.enrols_nobody)
+
         def arm(name: str, assignment: str, assigned: str | None) -> Step:
             fallback = so_far.control if name == node.control else control
             unit = so_far.unit if assignment == "unassigned" else node.split_key or so_far.unit
@@ -249,11 +336,40 @@ class _Compiler:
         arms = [arm(name, "assigned", name) for name in node.split.arms]
         not_enrolled = arm(node.control, "not_enrolled", None) if node.traffic < 1 else control
         if node.split_key is None:
-            return _request_split(node, arms, not_enrolled)
+            return self.in_slice(node, so_far, _request_split(node, arms, not_enrolled), arm, ())
         forced_arms = {name: arm(name, "forced", None) for name in dict.fromkeys(node.force.values())}
         forced = {key_bytes(key): forced_arms[name] for key, name in node.force.items()}
         spare = {"not_enrolled": not_enrolled, "unassigned": arm(node.control, "unassigned", None)}
-        return _keyed_split(node, len(self.graph.split_keys) == 1, arms, forced, spare)
+        return self.in_slice(node, so_far, _keyed_split(node, self.lone, arms, forced, spare), arm, forced)
+
+    def in_slice(
+        self, node: RandomSplit, so_far: Route, inside: Step, arm: Callable[..., Step], forced: Collection[bytes]
+    ) -> Step:
+        """Lead the keys of other slices around a node; what an outer split assigned to them still holds."""
+        if node.layer is None:
+            return inside
+        has_arm = so_far.assignment in {"assigned", "forced"}
+        outside = self.step(node.control, so_far) if has_arm else arm(node.control, "other_slice", None)
+        gate = layer_gate(node.layer).as_split()
+        if node.split_key is None:
+            return _gated_request(gate, inside, outside)
+        assign = split_assign_key if has_arm else split_assign_keyed  # the unit stays that of the outer split
+        return _gated(node.split_key, self.lone, gate, _Gated(inside, outside, inside), assign, forced)
+
+    def forced_alone(self, node: RandomSplit, so_far: Route, why: str) -> Step:
+        """Lead everybody to the control but keys that are forced; who was forced before stays so."""
+        so_far = so_far._replace(arm=None, assignment="forced" if so_far.assignment == "forced" else why)
+        control = self.step(node.control, so_far)
+        if not node.force or node.split_key is None:
+            return control
+        forced = so_far._replace(assignment="forced", unit=node.split_key)
+        stood_in = forced._replace(control=control)
+        ends = {
+            name: self.step(name, forced if name == node.control else stood_in)
+            for name in dict.fromkeys(node.force.values())
+        }
+        steps = {key_bytes(key): ends[name] for key, name in node.force.items()}
+        return _forced_alone(node.split_key, self.lone, steps, control)
 
     def watch(self, name: str, node: ShadowDeploy, model: str) -> Watch:
         if (name, model) not in self.watches:

@@ -91,12 +91,21 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 
 def test_the_graph_of_the_documentation_is_that_of_the_cards():
-    (source,) = blocks("docs/graph.md", "toml")
+    source, *_ = blocks("docs/graph.md", "toml")
     found = tomllib.loads(source)
     graph = parse_graph("cards", found["nodes"], found["route"], ["champion", "challenger"])
     written = json.loads((ROOT / "bundles" / "recipes" / "cards" / "bundle" / "bundle.json").read_text())
     assert {name: node_to_dict(node) for name, node in graph.nodes.items()} == written["nodes"]
     assert graph.route == written["route"]
+
+
+def test_the_layers_and_the_holdout_of_the_documentation_are_a_graph():
+    _, layers, holdout = blocks("docs/graph.md", "toml")
+    found = tomllib.loads(layers + holdout)
+    graph = parse_graph("shop", found["nodes"], found["route"], ["champion", "reranker", "speller"], found["holdout"])
+    assert graph.nodes["ranking"].layer.end == graph.nodes["spelling"].layer.start
+    assert graph.nodes["ranking"].control == "spelling"
+    assert graph.holdout.name == "2026-h2"
 
 
 def test_the_python_of_the_page_on_the_log_runs(tmp_path, monkeypatch):

@@ -382,7 +382,7 @@ def test_a_forced_key_must_be_a_key(key):
 # Salts: no two purposes share one.
 
 
-@pytest.mark.parametrize("purpose", ["traffic", "layer", "shadow"])
+@pytest.mark.parametrize("purpose", ["traffic", "layer", "holdout", "shadow"])
 def test_a_salt_may_not_end_like_that_of_another_purpose(purpose):
     message = rf"^node 'it': the salt '.*' ends with '/{purpose}', which stands for another purpose of a split"
     for salt in (f"ab/{purpose}", f"/{purpose}"):
@@ -392,14 +392,14 @@ def test_a_salt_may_not_end_like_that_of_another_purpose(purpose):
             graph_of({"kind": "random_split", "split": Split(salt, {"a": 1, "b": 1, "c": 1}).to_dict()})
 
 
-@pytest.mark.parametrize("purpose", ["traffic", "layer", "shadow"])
+@pytest.mark.parametrize("purpose", ["traffic", "layer", "holdout", "shadow"])
 def test_a_random_split_may_not_bear_the_name_of_a_purpose_unless_it_has_a_salt(purpose):
     with pytest.raises(GraphError, match=rf"^node '{purpose}': the salt 'bundle/{purpose}' ends with "):
         parse_graph("bundle", {purpose: random_split()}, purpose, MODELS)
     parse_graph("bundle", {purpose: random_split(salt="mine")}, purpose, MODELS)
 
 
-@pytest.mark.parametrize("name", ["traffic", "layer", "shadow"])
+@pytest.mark.parametrize("name", ["traffic", "layer", "holdout", "shadow"])
 def test_a_node_that_has_no_salt_may_bear_the_name_of_a_purpose(name):
     parse_graph("bundle", {name: shadow_deploy()}, name, MODELS)
     parse_graph("bundle", {name: key_split()}, name, MODELS)
@@ -551,7 +551,19 @@ def nodes_over_models(draw):
         node |= draw(st.fixed_dictionaries({}, optional={"salt": names.filter(lambda s: "/" not in s)}))
         node |= draw(
             st.fixed_dictionaries(
-                {}, optional={"control": st.sampled_from(MODELS), "traffic": shares, "split_key": names}
+                {},
+                optional={
+                    "control": st.sampled_from(MODELS),
+                    "traffic": shares,
+                    "split_key": names,
+                    "layer": st.fixed_dictionaries(
+                        {
+                            "name": names,
+                            "from": st.sampled_from([0, 0.1, "1/3"]),
+                            "to": st.sampled_from([1, 0.7, "5/7"]),
+                        }
+                    ),
+                },
             )
         )
         if "split_key" in node:
@@ -590,7 +602,7 @@ rubbish = st.recursive(
     ),
     max_leaves=8,
 )
-FIELDS = ["weights", "split", "salt", "control", "traffic", "split_key", "force", "field", "cases", "default"]
+FIELDS = ["weights", "split", "salt", "control", "traffic", "split_key", "force", "layer", "field", "cases", "default"]
 
 
 @given(

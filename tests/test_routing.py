@@ -53,6 +53,7 @@ class Walk:
     key: Any
     meta: dict[str, Any]
     event: str
+    holdout: dict[str, Any] | None = None
 
     def to(self, name, so_far=None):
         """Go on to a node or model."""
@@ -71,10 +72,16 @@ class Walk:
     def draw(self, name, node, way):
         unit, outer = self.unit(node), replace(way)
         control = node.get("control", next(iter(self.arms(node))))
+        if (held := self.held()) is not None:
+            return self.draw_held(node, way, control, held)
         if unit is None:
             arm, way.arm, way.assignment = control, None, "unassigned"
         elif (forced := self.forced(node, unit)) is not None:
             arm, way.arm, way.assignment = forced, None, "forced"
+        elif not self.in_slice(node, unit):
+            arm = control
+            if way.assignment not in {"assigned", "forced"}:
+                way.arm, way.assignment = None, "other_slice"
         elif not self.enrolled(name, node, unit):
             arm, way.arm, way.assignment = control, None, "not_enrolled"
         else:
@@ -83,6 +90,30 @@ class Walk:
         if arm != control:
             way.control = self.to(control, outer)
         return self.to(arm, way)
+
+    def held(self):
+        """Why nothing enrols this call; None where something may."""
+        if self.holdout is None:
+            return None
+        unit = self.unit(self.holdout)
+        if unit is None:
+            return "unassigned"
+        return (
+            None if reference.lets_through("holdout", self.holdout["name"], unit, self.holdout["share"]) else "holdout"
+        )
+
+    def draw_held(self, node, way, control, why):
+        unit = self.unit(node) if "split_key" in node else None
+        arm = None if unit is None else self.forced(node, unit)
+        outer = replace(way)
+        way.arm, way.assignment = None, "forced" if arm or way.assignment == "forced" else why
+        if arm not in {None, control}:
+            way.control = self.to(control, outer)
+        return self.to(arm or control, way)
+
+    def in_slice(self, node, unit):
+        layer = node.get("layer")
+        return layer is None or reference.lets_through("layer", layer["name"], unit, layer["from"], layer["to"])
 
     def unit(self, node):
         field = node.get("split_key")
@@ -128,6 +159,13 @@ KEYS = st.one_of(
 )
 WEIGHTS = st.one_of(st.integers(0, 9), st.floats(0, 9), st.fractions(0, 9, max_denominator=9))
 SHARES = st.one_of(st.just(1), st.floats(0, 1))
+CUTS = (0, 0.25, 0.5, 0.8, 1)
+HOLDOUTS = st.one_of(
+    st.none(),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["2026-h2", "ever"]), "share": SHARES, "split_key": st.sampled_from(["user", "card"])}
+    ),
+)
 
 
 @st.composite
@@ -152,6 +190,11 @@ def random_splits(draw, targets):
         node["split_key"] = "user"
         if draw(st.booleans()):
             node["force"] = draw(st.dictionaries(st.sampled_from(["qa", "7", ""]), st.sampled_from(arms)))
+        if draw(st.booleans()):
+            start = draw(st.integers(0, len(CUTS) - 2))
+            node["layer"] = {"name": "ranking", "from": CUTS[start], "to": CUTS[start + 1]}
+    elif draw(st.booleans()):
+        node["layer"] = {"name": "by request", "from": 0.25, "to": 1}
     return node
 
 
@@ -216,8 +259,8 @@ metas = st.fixed_dictionaries({}, optional={"user": KEYS, "card": CARDS_DRAWN})
 calls = st.tuples(KEYS, st.one_of(st.none(), metas), st.integers(0, 2**40))
 
 
-def compiled(nodes, route="n0", models=MODELS, bundle="bundle"):
-    graph = parse_graph(bundle, nodes, route, models)
+def compiled(nodes, route="n0", models=MODELS, bundle="bundle", holdout=None):
+    graph = parse_graph(bundle, nodes, route, models, holdout)
     start, routes, watches = compile_graph(bundle, "1.2.3", graph)
     return (lambda key=None, meta=None, sequence=0: follow(start, key, meta, EPOCH, sequence)), routes, watches
 
@@ -234,13 +277,18 @@ def standby(route, *call):
 
 
 @settings(max_examples=300)
-@given(graphs(), st.lists(calls, min_size=1, max_size=20))
-def test_every_call_takes_the_way_that_the_reference_walks(graph, some_calls):
+@given(graphs(), st.lists(calls, min_size=1, max_size=20), HOLDOUTS)
+def test_every_call_takes_the_way_that_the_reference_walks(graph, some_calls, holdout):
     nodes, models = graph
-    decide, routes, watches = compiled(nodes, models=models)
+    if not any(node["kind"] == "random_split" for node in nodes.values()):
+        holdout = None
+    decide, routes, watches = compiled(nodes, models=models, holdout=holdout)
+    fields = {node.get("split_key") for node in [*nodes.values(), holdout or {}]} - {None}
+    if len(fields) > 1:  # a bare key would be ambiguous
+        some_calls = [(None, {**({} if k is None else {"user": k}), **(meta or {})}, i) for k, meta, i in some_calls]
     for key, meta, sequence in some_calls:
         route = decide(key, meta, sequence)
-        way = Walk("bundle", nodes, key, meta or {}, f"{EPOCH}-{sequence}").to("n0")
+        way = Walk("bundle", nodes, key, meta or {}, f"{EPOCH}-{sequence}", holdout).to("n0")
         assert (route.model, route.path, route.arm, route.assignment) == (way.model, way.path, way.arm, way.assignment)
         assert [(watch.node, watch.model) for watch in route.watches] == way.watches
         assert standby(route, key, meta, sequence) == (way.control and way.control.model)

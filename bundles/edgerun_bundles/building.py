@@ -76,6 +76,7 @@ def build(
         requires=definition.requires,
         limits=definition.limits,
         experiment=definition.experiment,
+        holdout=definition.holdout,
     )
     manifest = manifest_of_folder(folder)
     if definition.size_bytes is not None and manifest.content_bytes > definition.size_bytes:
@@ -108,7 +109,7 @@ def _check_experiment(definition: Definition) -> None:
     if not definition.experiment:
         return
     plan = parse_plan(definition.experiment, "the bundle")
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models)
+    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     check_plan(plan, graph, "the bundle")
     node = graph.nodes[plan.node]
     assert isinstance(node, RandomSplit)
@@ -138,7 +139,7 @@ def _complete(index: int, found: Any, models: Mapping[str, Path], dtypes: Mappin
 
 
 def _input_dtypes(definition: Definition) -> dict[str, Any]:
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models)
+    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     sessions = bundle.open_sessions(definition.models, graph, threads=1)
     return {port.name: port.dtype for session in sessions.values() for port in session.signature.inputs}
 

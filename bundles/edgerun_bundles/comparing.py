@@ -9,15 +9,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from edgerun.graph import RandomSplit, node_to_dict, purpose_salt
-from edgerun.routing import share_split
+from edgerun.enrolment import Gate, enrolled_share, gates_of, holdout_document, holdout_gate
+from edgerun.graph import RandomSplit, node_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgerun.artifact import Manifest
     from edgerun.bundle import Bundle
-    from edgerun.graph import Node
+    from edgerun.graph import Graph, Holdout, Node
     from edgerun.split import Split
 
 POINTS = 2**32
@@ -28,8 +28,8 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
 
     Fields: ``before`` and ``after`` (name, version, digest, bytes), ``same``, ``models`` (added, removed, changed),
     ``route``, ``nodes`` (added, removed, changed: for each the fields, and for a split the share of its keys that
-    move and the shares of the arms), ``golden``, ``requires``, ``limits``, ``experiment``, ``transfer_bytes``
-    (what must be sent to where the former bundle is).
+    move and the shares of the arms), ``holdout``, ``golden``, ``requires``, ``limits``, ``experiment``,
+    ``transfer_bytes`` (what must be sent to where the former bundle is).
     """
     (old, old_manifest), (new, new_manifest) = before, after
     missing = new_manifest.blobs.keys() - old_manifest.blobs.keys()
@@ -41,7 +41,8 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
         "same": is_same,
         "models": tables(_models(*before), _models(*after)),
         "route": [old.graph.route, new.graph.route],
-        "nodes": _nodes(old.graph.nodes, new.graph.nodes),
+        "nodes": _nodes(old.graph, new.graph),
+        "holdout": tables(*(holdout_document(one.holdout) if one.holdout else {} for one in (old.graph, new.graph))),
         "golden": [len(old.golden), len(new.golden)],
         "requires": tables(_said(old.requires), _said(new.requires)),
         "limits": tables(_said(old.limits), _said(new.limits)),
@@ -81,25 +82,30 @@ def tables(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _nodes(before: Mapping[str, Node], after: Mapping[str, Node]) -> dict[str, Any]:
-    changed = {name: _node(before[name], node) for name, node in after.items() if name in before}
+def _nodes(old: Graph, new: Graph) -> dict[str, Any]:
+    before, after, holdouts = old.nodes, new.nodes, (old.holdout, new.holdout)
+    changed = {name: _node(before[name], node, holdouts) for name, node in after.items() if name in before}
     return {
         "added": {name: node_to_dict(node) for name, node in after.items() if name not in before},
         "removed": {name: node_to_dict(node) for name, node in before.items() if name not in after},
-        "changed": {name: found for name, found in changed.items() if found["fields"]},
+        "changed": {name: found for name, found in changed.items() if found["fields"] or "moved" in found},
     }
 
 
-def _node(before: Node, after: Node) -> dict[str, Any]:
+def _node(before: Node, after: Node, holdouts: tuple[Holdout | None, Holdout | None]) -> dict[str, Any]:
     old, new = node_to_dict(before), node_to_dict(after)
     fields = {name: [old.get(name), new.get(name)] for name in {**old, **new} if old.get(name) != new.get(name)}
-    if not isinstance(before, RandomSplit) or not isinstance(after, RandomSplit) or not fields:
+    if not isinstance(before, RandomSplit) or not isinstance(after, RandomSplit):
         return {"fields": fields}
+    if not fields and holdouts[0] == holdouts[1]:
+        return {"fields": fields}
+    if fields.keys() == {"split"}:
+        fields = {"weights": [dict_of_weights(before.split), dict_of_weights(after.split)]}
     fields.pop("split", None)
     return {
-        "fields": fields or {"weights": [dict_of_weights(before.split), dict_of_weights(after.split)]},
-        "moved": float(keys_moved(before, after)),
-        "least": float(least_moved(before, after)),
+        "fields": fields,
+        "moved": float(keys_moved(before, after, holdouts)),
+        "least": float(least_moved(before, after, holdouts)),
         "shares": [dict(before.split.shares), dict(after.split.shares)],
         "salt": [before.split.salt, after.split.salt],
     }
@@ -110,27 +116,57 @@ def dict_of_weights(split: Split) -> dict[str, float]:
     return {arm: float(weight) for arm, weight in split.weights.items()}
 
 
-def keys_moved(before: RandomSplit, after: RandomSplit) -> Fraction:
+def keys_moved(
+    before: RandomSplit, after: RandomSplit, holdouts: tuple[Holdout | None, Holdout | None] = (None, None)
+) -> Fraction:
     """Return the share of keys that a split sends elsewhere than before; keys that are forced are left out.
 
-    A key that is not enrolled is where the control is. With another salt or another split key, every key is drawn anew.
+    A key that is not enrolled is where the control is. What has one salt before and after is one draw; whatever has
+    another salt, and everything where another field is the key, is drawn anew.
+
+    Args:
+        before: the split as it was.
+        after: as it is.
+        holdouts: of the bundles of both.
     """
-    if before.split.salt != after.split.salt or before.split_key != after.split_key:
-        return 1 - sum(
-            (share * _served(after).get(arm, Fraction()) for arm, share in _served(before).items()), Fraction()
-        )
-    enrolled = [_enrolled(before), _enrolled(after)]
-    both, one = min(enrolled), max(enrolled) - min(enrolled)
-    wider, control = (before, after.control) if enrolled[0] > enrolled[1] else (after, before.control)
-    moved_in_one = 1 - _shares(wider.split).get(control, Fraction())
-    outside = Fraction(int(before.control != after.control))
-    return both * _overlaid(before.split, after.split) + one * moved_in_one + (1 - max(enrolled)) * outside
+    is_same_key = before.split_key == after.split_key
+    old, new = enrolled_share(before, holdouts[0]), enrolled_share(after, holdouts[1])
+    both = _passing_twice(gates_of(before), gates_of(after), is_same_key) * _passing_twice(*_held(holdouts))
+    mine, theirs = _shares(before.split), _shares(after.split)
+    if is_same_key and before.split.salt == after.split.salt:
+        moved = _overlaid(before.split, after.split)
+    else:
+        moved = 1 - sum((share * theirs.get(arm, Fraction()) for arm, share in mine.items()), Fraction())
+    left = (old - both) * (1 - mine.get(after.control, Fraction()))
+    joined = (new - both) * (1 - theirs.get(before.control, Fraction()))
+    outside = (1 - old - new + both) * int(before.control != after.control)
+    return both * moved + left + joined + outside
 
 
-def least_moved(before: RandomSplit, after: RandomSplit) -> Fraction:
+def least_moved(
+    before: RandomSplit, after: RandomSplit, holdouts: tuple[Holdout | None, Holdout | None] = (None, None)
+) -> Fraction:
     """Return the share of keys that must move at least for the arms to serve what they now serve."""
-    old, new = _served(before), _served(after)
+    old, new = _served(before, holdouts[0]), _served(after, holdouts[1])
     return sum((max(Fraction(), share - old.get(arm, Fraction())) for arm, share in new.items()), Fraction())
+
+
+def _held(holdouts: tuple[Holdout | None, Holdout | None]) -> tuple[tuple[Gate, ...], tuple[Gate, ...], bool]:
+    """The holdouts as gates, and whether they are drawn by one key."""
+    old, new = (() if holdout is None else (holdout_gate(holdout),) for holdout in holdouts)
+    return old, new, len({holdout.split_key for holdout in holdouts if holdout}) < 2
+
+
+def _passing_twice(before: tuple[Gate, ...], after: tuple[Gate, ...], is_same_key: bool) -> Fraction:
+    """The share of keys that two lists of gates let through: of one salt the points that both do, of others apart."""
+    theirs, share = {gate.salt: gate for gate in after}, Fraction(1)
+    for gate in before:
+        other = theirs.pop(gate.salt, gate) if is_same_key else gate
+        width = min(gate.end, other.end) - max(gate.start, other.start)
+        share *= Fraction(max(0, width), POINTS)
+    for gate in theirs.values():
+        share *= gate.share
+    return share
 
 
 def _overlaid(before: Split, after: Split) -> Fraction:
@@ -154,14 +190,9 @@ def _shares(split: Split) -> dict[str, Fraction]:
     return shares
 
 
-def _enrolled(node: RandomSplit) -> Fraction:
-    enrol = share_split(purpose_salt(node.split.salt, "traffic"), node.traffic)
-    return Fraction(1) if enrol is None else _shares(enrol).get("in", Fraction())
-
-
-def _served(node: RandomSplit) -> dict[str, Fraction]:
+def _served(node: RandomSplit, holdout: Holdout | None) -> dict[str, Fraction]:
     """The share of all keys that each arm serves, those that are not enrolled included."""
-    enrolled = _enrolled(node)
+    enrolled = enrolled_share(node, holdout)
     served = {arm: enrolled * share for arm, share in _shares(node.split).items()}
     served[node.control] = served.get(node.control, Fraction()) + 1 - enrolled
     return served

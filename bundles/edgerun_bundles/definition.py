@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFINITION_FILE = "bundle.toml"
 _NEEDED = ("name", "version", "models")
-_FIELDS = (*_NEEDED, "route", "nodes", "golden", "requires", "limits", "budget", "experiment", "provenance")
+_FIELDS = (*_NEEDED, "route", "nodes", "golden", "requires", "limits", "budget", "holdout", "experiment", "provenance")
 
 
 class Definition(NamedTuple):
@@ -51,6 +51,9 @@ class Definition(NamedTuple):
 
     size_bytes: int | None
     """The size that the bundle must not pass."""
+
+    holdout: Mapping[str, Any] | None
+    """The keys that no random split enrols; None holds out nobody."""
 
     provenance: Mapping[str, Any]
     """What is said of how it came to be; it is not checked here and does not enter the bundle."""
@@ -91,6 +94,7 @@ def read_definition(folder: Path) -> Definition:
         limits=_table(source, document, "limits"),
         experiment=_table(source, document, "experiment"),
         size_bytes=_size(source, _table(source, document, "budget")),
+        holdout=_table(source, document, "holdout") if "holdout" in document else None,
         provenance=_table(source, document, "provenance"),
     )
 

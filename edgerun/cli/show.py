@@ -8,6 +8,7 @@ import click
 
 from edgerun._core.runtime import dtype_name
 from edgerun.cli.output import columns, examples, json_line, printable, share_text
+from edgerun.enrolment import holdout_document
 from edgerun.graph import KeySplit, RandomSplit, ShadowDeploy, node_to_dict
 from edgerun.runner import EdgeRunner
 
@@ -48,6 +49,7 @@ def _document(bundle: Bundle, signature: Signature) -> str:
         "outputs": [_port(port) for port in signature.outputs],
         "route": bundle.graph.route,
         "nodes": {name: node_to_dict(node) for name, node in nodes.items()},
+        "holdout": None if bundle.graph.holdout is None else holdout_document(bundle.graph.holdout),
         "shares": {name: dict(node.split.shares) for name, node in nodes.items() if isinstance(node, RandomSplit)},
         "golden": len(bundle.golden),
     }
@@ -95,6 +97,9 @@ def graph_lines(graph: Graph) -> Iterator[str]:
                 yield from lines(target, f"{edge:{width}}  ", depth + 1)
 
     yield from lines(graph.route, "", 1)
+    if graph.holdout is not None:
+        name, share, field = graph.holdout
+        yield printable(f"{_INDENT}held out as {name}: {share_text(float(share))} by {field}")
 
 
 def _summary(node: Node) -> str:
@@ -103,11 +108,18 @@ def _summary(node: Node) -> str:
             unit = "for each request" if node.split_key is None else f"by {node.split_key}"
             traffic = f", {share_text(node.traffic)} enrolled" if node.traffic < 1 else ""
             forced = f", {len(node.force)} keys forced" if node.force else ""
-            return f"random split {unit}, control: {node.control}{traffic}{forced}"
+            return f"random split {unit}, control: {node.control}{_slice(node)}{traffic}{forced}"
         case KeySplit():
             return f"key split on {node.field}"
         case ShadowDeploy():
             return "shadow deploy" + (f", {share_text(node.sample)} sampled" if node.sample < 1 else "")
+
+
+def _slice(node: RandomSplit) -> str:
+    """The slice of a layer that a random split takes its keys from."""
+    if node.layer is None:
+        return ""
+    return f", {node.layer.name} from {share_text(float(node.layer.start))} to {share_text(float(node.layer.end))}"
 
 
 def _edges(node: Node) -> Iterator[tuple[str, str]]:

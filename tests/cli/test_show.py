@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from edgerun import bundle
 from support import models
 
 CARDS = """\
@@ -76,6 +77,23 @@ def test_a_node_that_several_lead_to_is_unfolded_once(invoke, make_bundle):
         "      serves   ab  (above)",
         "      watches  two",
     ]
+
+
+def test_slices_and_the_holdout_are_shown(invoke, tmp_path):
+    (tmp_path / "one.onnx").write_bytes(models.steady())
+    paths = dict.fromkeys(("one", "two"), tmp_path / "one.onnx")
+    layer = {"name": "search", "from": 0, "to": "1/4"}
+    nodes = {"ab": {"kind": "random_split", "weights": {"one": 1, "two": 1}, "split_key": "user", "layer": layer}}
+    holdout = {"name": "2026-h2", "share": 0.05, "split_key": "user"}
+    folder = tmp_path / "bundle"
+    bundle.write(folder, name="shop", version="1", models=paths, route="ab", nodes=nodes, holdout=holdout)
+    assert [line for line in tree(invoke("show", folder)) if "one" not in line.split()[-1:]] == [
+        "  ab  random split by user, control: one, search from 0 % to 25 %",
+        "    50 %  two",
+        "  held out as 2026-h2: 5 % by user",
+    ]
+    document = json.loads(invoke("show", folder, "--json").stdout)
+    assert (document["holdout"], document["nodes"]["ab"]["layer"]["to"]) == (holdout, 0.25)
 
 
 def test_forced_keys_are_counted(invoke, make_bundle):

@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from msgpack import packb
 
-from edgerun import LIMITS, BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, log
+from edgerun import LIMITS, BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, bundle, log
 from edgerun.log import Capture, LogPolicy
 from edgerun.log.profile_values import from_value
 from edgerun.testing import SimulatedDisk
@@ -91,6 +91,45 @@ def test_every_way_to_call_is_recorded(logged, read):
     units = [unit("u")] * 4 + [unit("u"), *(unit(i) for i in range(39))]
     assert calls["unit"][order][:-1].tolist() == units
     assert np.ma.getmaskarray(calls["unit"])[order].tolist() == [False] * 44 + [True]
+
+
+def test_who_is_in_another_slice_or_held_out_is_recorded_as_such_and_with_the_unit_that_was_drawn(tmp_path):
+    layered = {"name": "search", "from": 0, "to": 0.5}
+    nodes = {
+        "outer": {"kind": "random_split", "weights": {"inner": 1, "b": 1}, "split_key": "user"},
+        "inner": {"kind": "random_split", "weights": {"a": 1, "c": 1}, "split_key": "session", "layer": layered},
+    }
+    for name in "abc":
+        (tmp_path / f"{name}.onnx").write_bytes(models.steady(2))
+    paths = {name: tmp_path / f"{name}.onnx" for name in "abc"}
+    holdout = {"name": "h", "share": 0.3, "split_key": "user"}
+    bundle.write(
+        tmp_path / "bundle", name="test", version="1", models=paths, route="outer", nodes=nodes, holdout=holdout
+    )
+    with EdgeRunner.open(tmp_path / "bundle", log=tmp_path / "log") as runner:
+        metas = [{"user": f"user-{i}", "session": f"session-{i}"} for i in range(200)]
+        predictions = [runner.predict(X, meta=meta) for meta in metas]
+        together = runner.predict_batch(np.repeat(X, 200, axis=0), metas=metas)
+    assert [*together.arms] == [p.arm for p in predictions]
+    kept = log.read(tmp_path / "log").calls
+    columns = (kept[name].tolist() for name in ("id", "assignment", "unit"))
+    rows = {id_: (assignment, drawn) for id_, assignment, drawn in zip(*columns, strict=True)}
+    ways = set()
+    for meta, prediction, of_batch in zip(metas, predictions, together.ids, strict=True):
+        assert rows[prediction.id] == rows[of_batch]
+        assert rows[prediction.id][0] == prediction.assignment
+        is_held = xxhash.xxh64(meta["user"].encode(), seed=xxhash.xxh64(b"h/holdout", seed=42).intdigest())
+        assert (prediction.assignment == "holdout") == (is_held.intdigest() >> 32 < round(0.3 * 2**32))
+        of_session = prediction.arm in {"a", "c"}
+        assert rows[prediction.id][1] == unit(meta["session"] if of_session else meta["user"])
+        ways.add((prediction.arm, prediction.path))
+    assert ways == {
+        (None, ("outer", "inner", "a")),
+        ("inner", ("outer", "inner", "a")),
+        ("b", ("outer", "b")),
+        ("a", ("outer", "inner", "a")),
+        ("c", ("outer", "inner", "c")),
+    }
 
 
 def test_a_key_that_no_split_hashed_is_the_unit_all_the_same(logged, read):

@@ -68,7 +68,7 @@ def split_of(salt: str, ranges: str) -> Split:
     return Split.from_dict({"version": 1, "salt": bytes.fromhex(salt).decode(), "weights": weights, "ranges": starts})
 
 
-@pytest.fixture(scope="module", params=["assign.tsv", "cuts.tsv"])
+@pytest.fixture(scope="module", params=["assign.tsv", "cuts.tsv", "purposes.tsv"])
 def cases(request: pytest.FixtureRequest) -> list[tuple[Split, list[Row]]]:
     """Every split of a file, with the rows of its keys."""
     by_split: dict[tuple[str, str], list[Row]] = defaultdict(list)

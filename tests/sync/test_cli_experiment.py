@@ -55,6 +55,19 @@ def test_a_new_plan_is_computed_and_written_down(source):
     assert again["units"] == document["units"]
 
 
+def test_the_traffic_of_a_plan_is_what_its_node_enrols(source):
+    assert run("experiment", "new", source, "--name", "trial").exit_code == 0
+    definition = source / "bundle.toml"
+    whole = definition.read_text()
+    assert "# docs/graph.md has both." in whole
+    enrolled = 'traffic = 0.5\nlayer = { name = "search", from = 0, to = 0.4 }'
+    narrowed = whole.replace('split_key = "user"\n', f'split_key = "user"\n{enrolled}\n', 1)
+    definition.write_text(narrowed + '\n[holdout]\nname = "2026-h2"\nshare = 0.25\nsplit_key = "user"\n')
+    document = json.loads(run("experiment", "plan", source, "--json").output)
+    assert document["traffic"]["per_day"] == pytest.approx(1000 * 0.5 * 0.4 * 0.75, rel=1e-6)
+    assert json.loads(run("experiment", "plan", source, "--json", "--per-day", 7).output)["traffic"]["per_day"] == 7
+
+
 def test_a_definition_without_a_plan_says_how_to_get_one(source):
     found = run("experiment", "plan", source)
     assert found.exit_code == 1

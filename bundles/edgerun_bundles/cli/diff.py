@@ -83,6 +83,7 @@ def _diff_page(document: dict[str, Any]) -> str:
         *_table_lines("model", document["models"]),
         *_changed("route", *document["route"]),
         *_node_lines(document["nodes"]),
+        *_table_lines("holdout", document["holdout"]),
         *_changed("golden", *document["golden"]),
         *_table_lines("requires", document["requires"]),
         *_table_lines("limits", document["limits"]),

@@ -9,6 +9,7 @@ import click
 
 from edgerun.cli.output import columns, examples, json_line
 from edgerun.cli.show import graph_lines
+from edgerun.enrolment import holdout_document
 from edgerun.graph import node_to_dict
 from edgerun_bundles.cli.opened import opened, shown_provenance
 from edgerun_bundles.cli.provenance_text import provenance_lines
@@ -66,6 +67,7 @@ def _document(found: Opened, attached: Attached | None) -> dict[str, Any]:
         "models": {name: read_header(path)._asdict() for name, path in bundle.models.items()},
         "route": bundle.graph.route,
         "nodes": {name: node_to_dict(node) for name, node in bundle.graph.nodes.items()},
+        "holdout": None if bundle.graph.holdout is None else holdout_document(bundle.graph.holdout),
         "golden": len(bundle.golden),
         "requires": _said(bundle.requires),
         "limits": _said(bundle.limits),

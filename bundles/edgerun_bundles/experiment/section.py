@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SECTION = """
+# The node takes the keys of one slice of a layer alone with a line in its own table, such as
+#   layer = {{ name = "ranking", from = 0, to = 0.5 }}
+# so that experiments whose slices do not overlap share no key; and a share of all keys stays out of every experiment
+# with the bundle's
+#   [holdout]
+#   name = "2026-h2"
+#   share = 0.05
+#   split_key = {split_key}
+# docs/graph.md has both.
+
 # The plan of the experiment, written down before it runs: docs/experiments.md has every field. It is part of the signed
 # bundle, so whoever changes it makes another version.
 [experiment]
@@ -79,7 +89,7 @@ def add_section(folder: Path, name: str, node: str | None = None) -> str:
     definition, source = read_definition(folder), folder / DEFINITION_FILE
     if definition.experiment:
         raise BundleError(f"{source} has an [experiment] already; edit it there")
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models)
+    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     splits = {at: found for at, found in graph.nodes.items() if isinstance(found, RandomSplit)}
     chosen = node or (next(iter(splits)) if len(splits) == 1 else None)
     if chosen not in splits:
@@ -108,5 +118,6 @@ def section(name: str, node: str, split: RandomSplit) -> str:
         control=json.dumps(split.control),
         null=json.dumps(f"{treatments} answers no more calls rightly than {split.control}"),
         alternative=json.dumps(f"{treatments} answers more calls rightly than {split.control}"),
+        split_key=json.dumps(split.split_key or "customer_id"),
         units=", ".join(f"{_key(arm)} = 10_000" for arm in split.split.arms),
     )

@@ -94,7 +94,8 @@ def plan(
 ) -> None:
     """Compute the sample of each arm, the days it takes and the power, from the bundle.toml in FOLDER.
 
-    Traffic is that of the plan; --data measures it, and options say otherwise.
+    Traffic is that of the plan; --data measures it. Of either, the share counts that the node enrols: what its holdout,
+    its slice of a layer and its own traffic leave. Options say the units that are enrolled themselves.
     """
     from edgerun_bundles.definition import read_definition  # noqa: PLC0415 - brings numpy and the core
     from edgerun_sync.experiments.outlook import outlook  # noqa: PLC0415 - brings scipy
@@ -102,15 +103,15 @@ def plan(
     from edgerun_sync.report.plan_text import outlook_document, outlook_text  # noqa: PLC0415 - likewise
 
     definition = read_definition(folder)
-    found, node = _planned(definition, str(folder / "bundle.toml"))
-    traffic = Traffic(found.traffic.at_once * node.traffic, found.traffic.per_day * node.traffic)
+    found, node, share = _planned(definition, str(folder / "bundle.toml"))
+    traffic = Traffic(found.traffic.at_once * share, found.traffic.per_day * share)
     if data is not None:
         from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
         from edgerun_sync.queries.traffic import traffic as measured  # noqa: PLC0415 - likewise
 
         with open_engine(data, engine) as opened:
             of_fleet = measured(opened, definition.name, until)
-        traffic = Traffic(of_fleet.at_once * node.traffic, of_fleet.per_day * node.traffic)
+        traffic = Traffic(of_fleet.at_once * share, of_fleet.per_day * share)
     traffic = Traffic(traffic.at_once if at_once is None else at_once, traffic.per_day if per_day is None else per_day)
     seen = outlook(found, node.split.shares, traffic)
     click.echo(json_line(outlook_document(found, seen, traffic)) if as_json else outlook_text(found, seen, traffic))
@@ -182,18 +183,20 @@ def report(
         click.echo(text_report(card))
 
 
-def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit]:
+def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit, float]:
+    """The plan, its node, and the share of the units that the node enrols."""
+    from edgerun.enrolment import enrolled_share  # noqa: PLC0415 - likewise
     from edgerun.graph import RandomSplit, parse_graph  # noqa: PLC0415 - brings numpy and the core
     from edgerun_bundles.experiment.plan import check_plan, parse_plan  # noqa: PLC0415 - likewise
 
     if not definition.experiment:
         raise ExperimentError(f"{where} has no [experiment]; write one with: edgerun experiment new")
     found = parse_plan(definition.experiment, where)
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models)
+    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     check_plan(found, graph, where)
     node = graph.nodes[found.node]
     assert isinstance(node, RandomSplit)
-    return found, node
+    return found, node, float(enrolled_share(node, graph.holdout))
 
 
 def _kept(path: Path) -> Facts:
@@ -223,6 +226,7 @@ def _read(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
 
 
 def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | None, until: datetime) -> Facts:
+    from edgerun.enrolment import gates_of  # noqa: PLC0415 - likewise
     from edgerun.graph import RandomSplit  # noqa: PLC0415 - likewise
     from edgerun_bundles.experiment.plan import check_plan, parse_plan  # noqa: PLC0415 - likewise
     from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
@@ -239,7 +243,7 @@ def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | No
         check_plan(found, bundle.graph, f"{bundle.name}@{bundle.version}")
         node = bundle.graph.nodes[found.node]
         assert isinstance(node, RandomSplit)
-        versions.append(Version(bundle.version, node.split))
+        versions.append(Version(bundle.version, node.split, gates_of(node, bundle.graph.holdout)))
     known = None if keys is None else _lines(keys)
     with open_engine(data, engine) as opened:
         return experiment_facts(opened, found, last.name, versions, until=until, keys=known)

@@ -22,6 +22,7 @@ from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, given, sta
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgerun.enrolment import Gate
     from edgerun.split import Split
     from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.experiments.moments import Moments
@@ -42,6 +43,9 @@ class Version(NamedTuple):
 
     split: Split
     """Of the plan's node in that version."""
+
+    gates: tuple[Gate, ...] = ()
+    """What a key had to pass to be enrolled there: the holdout, the slice of a layer, the traffic."""
 
 
 def experiment_facts(

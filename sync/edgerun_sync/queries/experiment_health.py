@@ -50,7 +50,8 @@ def health_facts(
         is_late = early["last"] >= ibis.literal(half)
         counted = early.group_by("arm").agg(assigned=early.count(), reported=early.count(where=is_late))
     else:
-        of_split = expected(versions[-1].split, known).distinct()
+        of_split = expected(versions[-1].split, known, versions[-1].gates).distinct()
+        of_split = of_split.filter(of_split.expected.notnull())
         late = units.filter(units["last"] >= ibis.literal(half)).select(heard="unit")
         joined = of_split.left_join(late, of_split.unit == late.heard)
         counted = joined.group_by(arm=joined.expected).agg(assigned=joined.count(), reported=joined.heard.count())
@@ -91,9 +92,9 @@ def _audit(
     for version in versions:
         if plan.unit == "request":
             own = events.filter((events.version == version.name) & events.arm.isin(version.split.arms))
-            question = audit_requests(version.split, own).mutate(n=lambda row: row.calls)
+            question = audit_requests(version.split, own, version.gates).mutate(n=lambda row: row.calls)
         elif known is not None:
-            of_split = expected(version.split, known).distinct()
+            of_split = expected(version.split, known, version.gates).distinct()
             first = units.filter(units.phase == version.name)
             joined = first.join(of_split, first.unit == of_split.unit)
             question = joined.group_by(["arm", "expected"]).agg(n=joined.count())

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import ibis
 import pyarrow as pa
 import pytest
 
+from edgerun.enrolment import Gate, Holdout, Layer, gates_of
+from edgerun.nodes import RandomSplit
 from edgerun.split import Split, xxh64
-from edgerun_sync.queries.assignments import audit, audit_requests, expected
+from edgerun_sync.queries.assignments import audit, audit_enrolment, audit_requests, expected
 from edgerun_sync.queries.tables import EVENTS, given
 from support.recorded import SPLIT, WEIGHTS, key_of
+from vectors.split import split_reference as reference
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,3 +62,58 @@ def test_a_split_of_requests_is_audited_without_keys(engines, frames):
     calls = frames["events"][frames["events"].kind.isin(["inference", "fallback"])]
     in_a = sum(split.assign(id_) == "a" for id_ in calls.id)
     assert found.calls.tolist() == [in_a, len(calls) - in_a]
+
+
+NODE = RandomSplit(SPLIT, "user", "control", 0.7, {}, Layer("search", Fraction(1, 3), Fraction(1)))
+GATES = gates_of(NODE, Holdout("2026-h2", Fraction(1, 4), "user"))
+
+
+def said_of(key):
+    """How a key is assigned by NODE, as the reference says, and its arm."""
+    ranges = [(held.start, held.end, held.arm) for held in SPLIT.ranges]
+    layer = ("search", Fraction(1, 3), 1)
+    assignment, arm = reference.said_of(key, SPLIT.salt, ranges, ("2026-h2", 0.25), layer, 0.7)
+    return assignment, arm or None
+
+
+def test_who_is_enrolled_and_why_not_is_what_the_split_says(engines):
+    texts = [f"user-{i}" for i in range(300)]
+    for engine in engines:
+        table = given(engine, "users", pa.table({"key": texts}))
+    found = engines.ask(expected(SPLIT, table, GATES), "key")
+    said = [said_of(key) for key in found.key]
+    assert found.assignment.tolist() == [assignment for assignment, _ in said]
+    assert [arm if isinstance(arm, str) else None for arm in found.expected] == [arm for _, arm in said]
+    assert {*found.assignment} == {"assigned", *(gate.otherwise for gate in GATES)}
+
+
+def test_who_was_enrolled_against_a_gate_is_found(engines, keys):
+    allowed = [key for key in KEYS if said_of(key)[0] == "assigned"]
+    found = engines.ask(audit(SPLIT, keys, gates=GATES), "arm", "expected")
+    wrong = found[found.expected.isna()]
+    assert (wrong.units.sum(), found.units.sum()) == (len(KEYS) - len(allowed), len(KEYS))
+    right = found[found.expected.notna()]
+    assert right.arm.tolist() == right.expected.tolist()
+
+
+def test_who_was_left_out_though_every_gate_lets_him_through_is_found(engines, keys):
+    known = {key_of(device): f"device-{device:05}" for device in range(40)}
+    said = {known[key]: said_of(key)[0] for key in KEYS}
+    swapped = next(device for device, assignment in said.items() if assignment == "assigned")
+    as_said = ibis.cases(
+        *((EVENTS.device == device, assignment) for device, assignment in {**said, swapped: "holdout"}.items())
+    )
+    found = engines.ask(
+        audit_enrolment(SPLIT, keys, EVENTS.mutate(assignment=as_said), GATES), "assignment", "expected"
+    )
+    wrong = found[found.assignment != found.expected]
+    assert wrong[["assignment", "expected", "units", "calls"]].to_numpy().tolist() == [["holdout", "assigned", 1, 100]]
+    assert found.units.sum() == 40
+
+
+def test_requests_that_a_slice_does_not_hold_are_found(engines, frames):
+    split, gate = Split("requests", {"a": 1}), Gate("search/layer", 0, 2**31, "other_slice")
+    found = engines.ask(audit_requests(split, EVENTS.mutate(arm=ibis.literal("a")), [gate]), "expected")
+    calls = frames["events"][frames["events"].kind.isin(["inference", "fallback"])]
+    inside = sum(reference.point_of("search/layer", id_) < 2**31 for id_ in calls.id)
+    assert found.calls.tolist() == [inside, len(calls) - inside]

@@ -23,10 +23,13 @@ from split_reference import (
     first_ranges,
     hash_of,
     key_bytes,
+    lets_through,
     moved,
     needs_of,
+    passing,
     point_of,
     reweighted,
+    said_of,
     seed_of,
     widths_of,
 )
@@ -252,6 +255,76 @@ def traffic_table() -> list[list[str]]:
     return [["share", "enrolled_width"]] + [[weight_text(share), str(enrolled_width(share))] for share in shares]
 
 
+SLICES: list[tuple[Weight, Weight]] = [
+    (0, 0.5),
+    (0.5, 1),
+    (0, Fraction(1, 3)),
+    (Fraction(1, 3), Fraction(2, 3)),
+    (Fraction(2, 3), 1),
+    (0.1, 0.3),
+    (Decimal("0.1"), Decimal("0.3")),
+    (0.30000000000000004, 1.0),
+    (Fraction(1, 2**33), Fraction(3, 2**33)),
+    (0, 1),
+]
+HOLDOUT_SHARES: list[Weight] = [0, 0.05, Fraction(1, 7), 0.5, 1]
+NAMES = ["ranking", "2026-h2", "a/traffic", "größe/日本"]
+
+
+def purposes() -> list[tuple[str, str, Weight, Weight]]:
+    """Purpose, name and shares: all slices and holdouts, and those whose bounds lie at and beside a key's point."""
+    found: list[tuple[str, str, Weight, Weight]] = []
+    found += [("layer", NAMES[number % len(NAMES)], *cut) for number, cut in enumerate(SLICES)]
+    found += [("holdout", NAMES[number % len(NAMES)], share, 1) for number, share in enumerate(HOLDOUT_SHARES)]
+    for number, key in enumerate(PLAIN_KEYS[:8]):
+        name = NAMES[number % len(NAMES)]
+        for purpose in ("layer", "holdout"):
+            point = point_of(f"{name}/{purpose}", key)
+            found += [(purpose, name, Fraction(bound, POINTS), 1) for bound in (point, point + 1)]
+            if purpose == "layer":
+                found.append((purpose, name, 0, Fraction(point, POINTS)))
+                found.append((purpose, name, Fraction(point, POINTS), Fraction(point + 1, POINTS)))
+    return found
+
+
+def purposes_table() -> list[list[str]]:
+    """Each purpose as a split of the arms 0, let through, and 1, not: what a device that knows splits can check."""
+    rows = [["case", *ASSIGN_COLUMNS[1:]]]
+    for purpose, name, first, second in purposes():
+        ranges = passing(purpose, first, second)
+        case = f"{purpose} {weight_text(first)} {weight_text(second)}"
+        rows += [assign_row(case, f"{name}/{purpose}", key, ranges, ["in", "out"]) for key in PLAIN_KEYS[:18]]
+    return rows
+
+
+ENROLMENT_COLUMNS = ["salt", "weights", "holdout", "layer", "traffic", "key", "assignment", "arm"]
+
+
+def enrolment_table() -> list[list[str]]:
+    source = random.Random(33)
+    rows = [ENROLMENT_COLUMNS]
+    weights: dict[str, Weight] = {"control": 2, "one": 1, "two": 1}
+    ranges = first_ranges(weights)
+    for number in range(40):
+        salt = f"experiment-{number}"
+        holdout = (source.choice(NAMES), source.choice(HOLDOUT_SHARES[1:4])) if source.random() < 0.6 else None
+        layer = (source.choice(NAMES), *source.choice(SLICES)) if source.random() < 0.7 else None
+        traffic = source.choice([1, 1, 0.5, Fraction(1, 3)])
+        for serial in range(25):
+            key = f"user-{serial}"
+            assignment, arm = said_of(key, salt, ranges, holdout, layer, traffic)
+            row = [
+                salt,
+                weights_text(weights),
+                ";".join([holdout[0], weight_text(holdout[1])]) if holdout else "",
+                ";".join([layer[0], *map(weight_text, layer[1:])]) if layer else "",
+                weight_text(traffic),
+                key,
+            ]
+            rows.append([*row, assignment, arm])
+    return rows
+
+
 EXAMPLE_SALT = "checkout-2025"
 EXAMPLE_STEPS: list[dict[str, Weight]] = [
     {"red": 1, "blue": 1, "control": 1},
@@ -267,6 +340,28 @@ def example_key_line(key: Key, steps: list[Ranges]) -> str:
     shown = key_bytes(key).hex() or "-"
     arms = "  ".join(f"{arm_of(step, point):<8}" for step in steps).rstrip()
     return f"{kind:<6} {shown:<14} {hash_of(EXAMPLE_SALT, key):016x} {point:>10}  {arms}"
+
+
+def example_purposes() -> list[str]:
+    """What the specification says of the same three users in a layer and a holdout."""
+    users = EXAMPLE_KEYS[:3]
+    slices = [passing("layer", start, end) for start, end in [(0, Fraction(1, 3)), (Fraction(1, 3), 1)]]
+    inside = [next((start, end) for start, end, arm in ranges if arm == "in") for ranges in slices]
+    points = ", ".join(f"{point_of('ranking/layer', user)}" for user in users)
+    first = [user for user in users if lets_through("layer", "ranking", user, 0, Fraction(1, 3))]
+    held = [user for user in users if not lets_through("holdout", "2026-h2", user, Fraction(1, 20))]
+    below = enrolled_width(Fraction(1, 20))
+    apart = ", ".join(f"{point_of('2026-h2/holdout', user)}" for user in users)
+    return [
+        f"the points `[{inside[0][0]}, {inside[0][1]})` and `[{inside[1][0]}, {inside[1][1]})`.",
+        f"`user-1`, `user-2` and `user-3` have the points {points}: in the first: {listing(first)}.",
+        f"points below {below} under `2026-h2/holdout`.",
+        f"The same three have the points {apart}: held out: {listing(held)}.",
+    ]
+
+
+def listing(users: list[Key]) -> str:
+    return " and ".join(f"`{user}`" for user in users) or "none of them"
 
 
 def example_blocks() -> list[str]:
@@ -286,6 +381,8 @@ def tables() -> dict[str, list[list[str]]]:
         "widths.tsv": widths_table(),
         "reweight.tsv": reweight_table(),
         "traffic.tsv": traffic_table(),
+        "purposes.tsv": purposes_table(),
+        "enrolment.tsv": enrolment_table(),
     }
 
 

@@ -145,6 +145,36 @@ def enrolled_width(share: Weight) -> int:
     return int(Fraction(share) * POINTS + Fraction(1, 2))
 
 
+def passing(purpose: str, first: Weight, second: Weight = 1) -> Ranges:
+    """The points that a purpose lets through, and those that it does not; a holdout holds the lower ones out."""
+    start, end = enrolled_width(first), enrolled_width(second)
+    if purpose == "traffic":
+        start, end = 0, start
+    return joined([(0, start, "out"), (start, end, "in"), (end, POINTS, "out")])
+
+
+def lets_through(purpose: str, name: str, key: Key, first: Weight, second: Weight = 1) -> bool:
+    return arm_of(passing(purpose, first, second), point_of(f"{name}/{purpose}", key)) == "in"
+
+
+def said_of(
+    key: Key,
+    salt: str,
+    ranges: Ranges,
+    holdout: tuple[str, Weight] | None,
+    layer: tuple[str, Weight, Weight] | None,
+    traffic: Weight,
+) -> tuple[str, str]:
+    """How a key is assigned, and its arm; "" where it has none."""
+    if holdout and not lets_through("holdout", holdout[0], key, holdout[1]):
+        return "holdout", ""
+    if layer and not lets_through("layer", layer[0], key, layer[1], layer[2]):
+        return "other_slice", ""
+    if not lets_through("traffic", salt, key, traffic):
+        return "not_enrolled", ""
+    return "assigned", arm_of(ranges, point_of(salt, key))
+
+
 def moved(before: Ranges, after: Ranges) -> int:
     cuts = sorted({start for start, _, _ in [*before, *after]})
     pieces = pairwise([*cuts, POINTS])
