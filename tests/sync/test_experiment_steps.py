@@ -61,8 +61,7 @@ def test_a_ramp_moves_as_few_keys_as_can_be_and_says_how_many(shop):
 
 def test_what_a_step_did_and_what_it_came_from_is_in_the_provenance(shop):
     shop.experiment("start", "cards@1.1.0", "--channel", "stable", *FEW)
-    listed = {version["version"]: version for version in shop.run("bundle", "log", "cards")}
-    found, back = listed["1.1.1"], listed["1.1.1-control"]
+    found, back = (shop.run("bundle", "log", f"cards@{version}") for version in ("1.1.1", "1.1.1-control"))
     assert [parent["name"] for parent in found["parents"]] == ["cards@1.1.0"]
     assert found["parameters"]["experiment"] == {
         "name": "truth", "action": "start", "traffic": 1, "weights": {"control": "95", "challenger": "5"},
