@@ -21,7 +21,7 @@ class Gate(NamedTuple):
     """One thing that must hold."""
 
     name: str
-    """``golden``, ``environment`` or ``test``."""
+    """``golden``, ``environment``, ``test`` or ``verdict``."""
     passed: bool
     says: str
     """What was found, in a sentence."""
@@ -69,3 +69,17 @@ def trial_gate(outcome: Trial) -> Gate:
         ended = f"signal {-outcome.status}" if outcome.status < 0 else f"exit code {outcome.status}"
         return Gate("test", False, f"the command ended with {ended}")
     return Gate("test", True, f"the command passed in {outcome.seconds:.1f} s")
+
+
+def verdict_gate(arm: str, verdict: tuple[str, str] | None, forced: str | None) -> Gate:
+    """Judge what the report of an experiment says of a treatment.
+
+    Args:
+        arm: the treatment.
+        verdict: the verdict and its reason; None where there is no report.
+        forced: why somebody goes ahead whatever the report says; None where nobody does.
+    """
+    said = f"no report says SHIP for {arm}" if verdict is None else f"{arm}: {verdict[0]}: {verdict[1]}"
+    if forced is not None:
+        return Gate("verdict", True, f"forced: {forced} ({said})")
+    return Gate("verdict", verdict is not None and verdict[0] == "SHIP", said)

@@ -90,9 +90,8 @@ def test_a_report_is_computed_again_from_a_former_one(kept, tmp_path):
     ("arguments", "code", "said"),
     [
         (("other", "--facts", "FACTS"), 1, "none of the name 'other'"),
-        (("trial",), 2, "give --data and --bundle, or --facts"),
-        (("trial", "--facts", "FACTS", "--data", "x"), 2, "give --data and --bundle, or --facts"),
-        (("trial", "--data", "x"), 2, "--data needs --bundle"),
+        (("trial",), 2, "give --data or --facts"),
+        (("trial", "--facts", "FACTS", "--data", "x"), 2, "give --data or --facts"),
         (("trial", "--facts", "FACTS", "--until", "soon"), 2, "is no time"),
         (("trial", "--facts", "TEXT"), 1, "cannot be read as JSON"),
     ],
@@ -105,8 +104,16 @@ def test_what_makes_no_sense_is_refused_in_a_line(arguments, code, said, kept, t
     assert said in found.output
 
 
+def test_without_versions_a_repository_is_needed(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("EDGERUN_REPOSITORY", raising=False)
+    found = run("experiment", "report", "trial", "--data", "x")
+    assert found.exit_code == 1
+    assert "--repository" in found.output
+
+
 def test_a_former_report_may_have_as_many_bytes_as_the_limit_says_and_no_more(kept, monkeypatch):
     size = kept.stat().st_size
     for most, code in ((size, 0), (size - 1, 1)):
-        monkeypatch.setattr("edgerun_sync.cli.experiment.LIMITS", LIMITS._replace(facts_max_bytes=most))
+        monkeypatch.setattr("edgerun_sync.cli.experiment_phases.LIMITS", LIMITS._replace(facts_max_bytes=most))
         assert run("experiment", "report", "trial", "--facts", kept).exit_code == code

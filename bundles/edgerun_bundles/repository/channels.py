@@ -86,13 +86,19 @@ def release(
     """
     former = read_channel(storage, draft, _checked(channel), name)
     added = Release(version, share_ppm, tuple(groups), requires_of(storage, draft, name, version))
-    same = [i for i, found in enumerate(former.releases) if (found.version, {*found.groups}) == (version, {*groups})]
+    return write_document(draft, with_release(former, added))
+
+
+def with_release(former: Channel, added: Release) -> Channel:
+    """Return a channel with a release as `release` puts it there."""
+    key = (added.version, {*added.groups})
+    same = [i for i, found in enumerate(former.releases) if (found.version, {*found.groups}) == key]
     releases = list(former.releases)
     if same:
         releases[same[0]] = added
     else:
         releases.insert(0, added)
-    return _write(draft, former._replace(releases=keep_needed(releases)))
+    return former._replace(releases=keep_needed(releases))
 
 
 def keep_needed(releases: list[Release]) -> tuple[Release, ...]:
@@ -111,7 +117,7 @@ def withdraw(storage: Source, draft: Draft, channel: str, name: str, version: st
     kept = tuple(found for found in former.releases if found.version != version)
     if len(kept) == len(former.releases):
         raise RepositoryError(f"the channel {channel} does not give {name} {version} to anybody")
-    return _write(draft, former._replace(releases=kept))
+    return write_document(draft, former._replace(releases=kept))
 
 
 def withdraw_everywhere(storage: Source, draft: Draft, name: str, version: str) -> None:
@@ -179,7 +185,12 @@ def requires_of(storage: Source, draft: Draft, name: str, version: str) -> Requi
         raise RepositoryError(f"{storage.where}: {name} {version}: {error}") from error
 
 
-def _write(draft: Draft, channel: Channel) -> Channel:
+def write_document(draft: Draft, channel: Channel) -> Channel:
+    """Let the next publication have a channel's document, and return it.
+
+    Raises:
+        RepositoryError: it would pass a limit.
+    """
     try:
         raw = write_channel(channel)
     except UpdateError as error:

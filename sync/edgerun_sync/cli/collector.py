@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerun.cli.output import columns, examples, json_line
+from edgerun_sync.cli.collector_acting import acting_options
 from edgerun_sync.cli.export import export
 from edgerun_sync.cli.tables import compact, erase, rebuild
 
 if TYPE_CHECKING:
     from edgerun_bundles.repository.keys import KeyFolder
+    from edgerun_sync.cli.collector_acting import Acting
     from edgerun_sync.collector.data import Data
 
 DEFAULT_LISTEN = "127.0.0.1:8750"
@@ -73,6 +75,7 @@ collector.add_command(export)
     help="Folder with the keys of snapshot and timestamp, which are then signed anew before they expire; "
     f"{PASSPHRASE_VARIABLE} has the passphrase.",
 )
+@acting_options
 def serve(
     data: str,
     listen: tuple[str, int],
@@ -80,6 +83,7 @@ def serve(
     key: Path | None,
     no_commit: bool,
     online_keys: Path | None,
+    acting: Acting,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; what was acknowledged is stored, whenever that comes.
 
@@ -101,6 +105,7 @@ def serve(
 
     log_to_stderr()
     signers = None if online_keys is None else _online_keys(online_keys)
+    of_channels = acting.signers()
     opened = open_data(data)
     repository = open_repository(data, Audit(opened.objects))
     service, metrics = Service(opened.objects, opened.lanes, repository), Metrics()
@@ -112,6 +117,8 @@ def serve(
     click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
     with ExitStack() as beside:
         beside.enter_context(Upkeep(repository, signers, Audit(opened.objects)))
+        watched = (data, opened, repository, Audit(opened.objects))
+        beside.enter_context(acting.watch(*watched, [signers, of_channels], metrics.looked))
         if not no_commit:
             beside.enter_context(Compaction(opened.tables.another(), done=metrics.compacted))
             beside.enter_context(Crew(opened, claims=Claims(opened.objects), report=metrics.committed))

@@ -1,21 +1,24 @@
-"""``edgerun experiment``: the plan before, and the scorecard after."""
+"""``edgerun experiment``: the plan before, and the scorecard after; what is between is in modules of its own."""
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from edgerun.cli.output import examples, json_line
 from edgerun_bundles.cli.signing import REPOSITORY_OPTION
+from edgerun_sync.cli.experiment_phases import facts_of, kept_facts, lines_of, parse_time, phases_in
+from edgerun_sync.cli.experiment_promote import promote
+from edgerun_sync.cli.experiment_status import status
+from edgerun_sync.cli.experiment_steer import ramp, start, stop
 from edgerun_sync.cli.query import ENGINE
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from edgerun.bundle import Bundle
     from edgerun.nodes import RandomSplit
     from edgerun_bundles.definition import Definition
@@ -23,32 +26,24 @@ if TYPE_CHECKING:
     from edgerun_sync.experiments.facts import Facts
 
 _DATA = click.option("--data", metavar="DIR|s3://BUCKET/PREFIX", help="Where the collector keeps it all.")
-
-
-def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime:
-    """Return a time of ISO 8601, in UTC where it has no zone; now where there is none."""
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no time such as 2026-01-31T12:00:00", ctx, param) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 _UNTIL = click.option("--until", callback=parse_time, metavar="TIME", help="What came later is not looked at; now.")
 
 
 @click.group(
-    short_help="Plan an experiment, and read what it shows.",
+    short_help="Plan an experiment, run it, and read what it shows.",
     epilog=examples(
         "edgerun experiment new cards --name challenger",
         "edgerun experiment plan cards --per-day 4000",
-        "edgerun experiment report challenger --data /srv/edgerun --bundle cards-1.1.0",
+        "edgerun experiment start cards@1.1.0 --channel stable --weights champion=95,challenger=5",
+        "edgerun experiment report challenger --data /srv/edgerun",
     ),
 )
 def experiment() -> None:
-    """Write an experiment down before it runs, and read its scorecard afterwards: docs/experiments.md."""
+    """Write an experiment down before it runs, steer it, and read its scorecard: docs/experiments.md."""
+
+
+for command in (start, ramp, stop, promote, status):
+    experiment.add_command(command)
 
 
 @experiment.command(
@@ -120,7 +115,7 @@ def plan(
 @experiment.command(
     short_help="Print the scorecard.",
     epilog=examples(
-        "edgerun experiment report challenger --data /srv/edgerun --bundle cards-1.1.0 --keys customers.txt",
+        "edgerun experiment report challenger --data /srv/edgerun --keys customers.txt",
         "edgerun experiment report challenger --data s3://fleet/prod --bundle v1 --bundle v2 --format html > page.html",
         "edgerun experiment report challenger --facts report.json",
     ),
@@ -134,7 +129,8 @@ def plan(
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="BUNDLE",
-    help="A folder, tar, layout or NAME@VERSION in which it ran; once for each version, that of the plan last.",
+    help="A folder, tar, layout or NAME@VERSION in which it ran; once for each version, that of the plan last. "
+    "By default, all versions of the repository with a plan of that name.",
 )
 @REPOSITORY_OPTION
 @click.option(
@@ -160,10 +156,19 @@ def report(
     until: datetime,
     form: str,
 ) -> None:
-    """Print the scorecard of the experiment NAME: health first, then effects, and the verdict with its reason."""
+    """Print the scorecard of the experiment NAME: health first, then effects, and the verdict with its reason.
+
+    Its phases are the versions in the repository whose plan has that name; BUNDLE/NAME, where two bundles have one.
+    """
     if (data is None) == (facts is None):
-        raise click.UsageError("give --data and --bundle, or --facts")
-    found = _kept(facts) if facts is not None else _asked(str(data), engine, _read(bundles, repository), keys, until)
+        raise click.UsageError("give --data or --facts")
+    if facts is not None:
+        found = kept_facts(facts)
+    elif bundles:
+        found = _asked(str(data), engine, _read(bundles, repository), keys, until)
+    else:
+        found = facts_of(phases_in(repository, name), str(data), engine, keys, until)
+        name = found.plan.name
     if found.plan.name != name:
         raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
     from edgerun_sync.experiments.scorecard import scorecard  # noqa: PLC0415 - brings scipy
@@ -199,25 +204,10 @@ def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit, flo
     return found, node, float(enrolled_share(node, graph.holdout))
 
 
-def _kept(path: Path) -> Facts:
-    """The facts of a former report, or facts alone."""
-    from edgerun_sync.experiments.facts_json import parse_facts  # noqa: PLC0415 - brings numpy
-
-    try:
-        if path.stat().st_size > LIMITS.facts_max_bytes:
-            raise ExperimentError(f"{path} is larger than {LIMITS.facts_max_bytes} bytes")
-        document: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ExperimentError(f"{path} cannot be read as JSON: {error}") from error
-    return parse_facts(document["facts"] if isinstance(document, dict) and "facts" in document else document, str(path))
-
-
 def _read(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
     """The bundles; whoever looks at them later needs none of their files."""
     from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
 
-    if not bundles:
-        raise click.UsageError("--data needs --bundle: the plan and the split are in the bundle")
     found = []
     for path in bundles:
         with opened(path, repository) as one:
@@ -244,13 +234,6 @@ def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | No
         node = bundle.graph.nodes[found.node]
         assert isinstance(node, RandomSplit)
         versions.append(Version(bundle.version, node.split, gates_of(node, bundle.graph.holdout)))
-    known = None if keys is None else _lines(keys)
+    known = None if keys is None else lines_of(keys)
     with open_engine(data, engine) as opened:
         return experiment_facts(opened, found, last.name, versions, until=until, keys=known)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text("utf-8").splitlines() if line]
-    except (OSError, ValueError) as error:
-        raise ExperimentError(f"{path} cannot be read as keys, one a line, in UTF-8: {error}") from error

@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 if TYPE_CHECKING:
     from edgerun_sync.collector.committing import Committed
     from edgerun_sync.collector.compaction import Compacted
+    from edgerun_sync.collector.watching import Looked
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
@@ -50,6 +51,9 @@ class Metrics:
         self._removed = Counter(
             "edgerun_collector_removed_files", "Old files that were removed.", ("table",), registry=self._registry
         )
+        self._looks = Counter(
+            "edgerun_collector_looks", "Looks at experiments that run.", ("outcome",), registry=self._registry
+        )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
@@ -74,6 +78,10 @@ class Metrics:
         for name in done.compacted:
             self._compacted.labels(name).inc(done.compacted[name])
             self._removed.labels(name).inc(done.removed[name])
+
+    def looked(self, found: Looked) -> None:
+        """Count a look at an experiment."""
+        self._looks.labels(found.outcome).inc()
 
     def text(self) -> tuple[bytes, str]:
         """Return all counters as Prometheus reads them, and the media type of that."""

@@ -1,0 +1,46 @@
+"""The facts of an experiment whose versions a repository lists: each published version with its plan is a phase."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgerun.graph import RandomSplit, parse_graph
+from edgerun_bundles.experiment.plan import check_plan
+from edgerun_bundles.experiment.versions import plan_of
+from edgerun_sync.queries.experiment import Version, experiment_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from edgerun_bundles.experiment.published import Published
+    from edgerun_sync.experiments.facts import Facts
+    from edgerun_sync.queries.engines import Engine
+
+
+def published_facts(
+    engine: Engine, phases: Sequence[Published], *, until: datetime, keys: Sequence[str] | None = None
+) -> Facts:
+    """Return the facts of an experiment.
+
+    Args:
+        engine: that sums up.
+        phases: its versions, in the order in which they were published; the last has the plan that counts.
+        until: what came later is not looked at.
+        keys: keys that are known; see `experiment_facts`.
+
+    Raises:
+        QueryError: the engine failed.
+        ExperimentError: nothing was recorded, or the plan asks for outcomes of requests.
+        BundleError: the plan is wrong, or does not fit a version.
+        GraphError: a graph is wrong.
+    """
+    plan, versions = plan_of(phases[-1].document), []
+    for phase in phases:
+        document = phase.document
+        graph = parse_graph(document["name"], document["nodes"], document["route"], document["models"])
+        check_plan(plan, graph, phase.name)
+        node = graph.nodes[plan.node]
+        assert isinstance(node, RandomSplit)  # check_plan() has seen to it
+        versions.append(Version(phase.listed.version, node.split))
+    return experiment_facts(engine, plan, phases[-1].listed.name, versions, until=until, keys=keys)
