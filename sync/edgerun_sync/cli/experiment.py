@@ -38,6 +38,25 @@ def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 
 _UNTIL = click.option("--until", callback=parse_time, metavar="TIME", help="What came later is not looked at; now.")
 
+_BUNDLES = click.option(
+    "--bundle",
+    "bundles",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="BUNDLE",
+    help="A folder, tar, layout or NAME@VERSION in which it ran; once for each version, that of the plan last.",
+)
+_KEYS = click.option(
+    "--keys",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Keys that are known, one a line: with them, assignments are audited.",
+)
+_FACTS = click.option(
+    "--facts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A former report in JSON, to compute it again from.",
+)
+
 
 @click.group(
     short_help="Plan an experiment, and read what it shows.",
@@ -127,25 +146,10 @@ def plan(
 @click.argument("name")
 @_DATA
 @ENGINE
-@click.option(
-    "--bundle",
-    "bundles",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="BUNDLE",
-    help="A folder, tar, layout or NAME@VERSION in which it ran; once for each version, that of the plan last.",
-)
+@_BUNDLES
 @REPOSITORY_OPTION
-@click.option(
-    "--keys",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Keys that are known, one a line: with them, assignments are audited.",
-)
-@click.option(
-    "--facts",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A former report in JSON, to compute it again from.",
-)
+@_KEYS
+@_FACTS
 @_UNTIL
 @click.option("--format", "form", type=click.Choice(["text", "html", "json"]), default="text", show_default=True)
 def report(
@@ -160,14 +164,9 @@ def report(
     form: str,
 ) -> None:
     """Print the scorecard of the experiment NAME: health first, then effects, and the verdict with its reason."""
-    if (data is None) == (facts is None):
-        raise click.UsageError("give --data and --bundle, or --facts")
-    found = _kept(facts) if facts is not None else _asked(str(data), engine, _read(bundles, repository), keys, until)
-    if found.plan.name != name:
-        raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
     from edgerun_sync.experiments.scorecard import scorecard  # noqa: PLC0415 - brings scipy
 
-    card = scorecard(found)
+    card = scorecard(_facts_of(name, data, engine, bundles, repository, keys, facts, until))
     if form == "json":
         from edgerun_sync.report.document import report_document  # noqa: PLC0415 - only where it is asked for
 
@@ -180,6 +179,85 @@ def report(
         from edgerun_sync.report.text import text_report  # noqa: PLC0415 - likewise
 
         click.echo(text_report(card))
+
+
+@experiment.command(
+    short_help="Estimate what other weights would have brought.",
+    epilog=examples(
+        "edgerun experiment off-policy challenger --weights champion=50,challenger=50 --facts report.json",
+        "edgerun experiment off-policy challenger --weights challenger=1 --data /srv/edgerun --bundle v1 --keys all",
+    ),
+)
+@click.argument("name")
+@click.option("--weights", required=True, metavar="ARM=W,ARM=W", help="Of the split that is asked about.")
+@_DATA
+@ENGINE
+@_BUNDLES
+@REPOSITORY_OPTION
+@_KEYS
+@_FACTS
+@_UNTIL
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def off_policy(
+    name: str,
+    weights: str,
+    data: str | None,
+    engine: str | None,
+    bundles: tuple[Path, ...],
+    repository: str | None,
+    keys: Path | None,
+    facts: Path | None,
+    until: datetime,
+    as_json: bool,
+) -> None:
+    """Estimate each metric of the experiment NAME under other weights, from the units that were routed by its own.
+
+    It says nothing of an arm that had no share, and decides nothing. Of an experiment whose health is broken, it is
+    refused.
+    """
+    from edgerun_sync.experiments.checks import findings_of  # noqa: PLC0415 - brings scipy
+    from edgerun_sync.experiments.policy_cards import policy_cards  # noqa: PLC0415 - likewise
+    from edgerun_sync.report.policy_text import policy_document, policy_text  # noqa: PLC0415 - likewise
+
+    proposed = _weights(weights)
+    found = _facts_of(name, data, engine, bundles, repository, keys, facts, until)
+    broken = [one for one in findings_of(found) if not one.is_ok and one.stops == "verdict"]
+    if broken:
+        raise ExperimentError(f"nothing can be said of another split while a check is broken: {broken[0].sentence}")
+    cards = policy_cards(found, proposed)
+    click.echo(json_line(policy_document(found, proposed, cards)) if as_json else policy_text(found, proposed, cards))
+
+
+def _weights(text: str) -> dict[str, float]:
+    found = {}
+    for part in text.split(","):
+        arm, equals, weight = part.rpartition("=")
+        try:
+            found[arm.strip()] = float(weight)
+        except ValueError:
+            equals = ""
+        if not equals or not arm.strip():
+            raise click.BadParameter(f"{part!r} is no weight such as challenger=50", param_hint="--weights")
+    return found
+
+
+def _facts_of(
+    name: str,
+    data: str | None,
+    engine: str | None,
+    bundles: tuple[Path, ...],
+    repository: str | None,
+    keys: Path | None,
+    facts: Path | None,
+    until: datetime,
+) -> Facts:
+    """The facts of an experiment of a name, asked of the tables or kept."""
+    if (data is None) == (facts is None):
+        raise click.UsageError("give --data and --bundle, or --facts")
+    found = _kept(facts) if facts is not None else _asked(str(data), engine, _read(bundles, repository), keys, until)
+    if found.plan.name != name:
+        raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
+    return found
 
 
 def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit]:

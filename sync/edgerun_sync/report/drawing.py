@@ -1,4 +1,4 @@
-"""Intervals as drawings: where their ends lie on a line of a given width, with zero and the margin in sight."""
+"""Intervals and curves as drawings: where everything lies in a frame of a given size."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from edgerun_sync.report.model_tables import Curve
     from edgerun_sync.report.view import Line, Mark
 
 WIDTH = 320.0
 """Of a drawing, in pixels."""
 
+CURVE_SIZE = 260.0
+"""Of the drawing of a curve, its width and its height."""
+
 _PADDING = 8.0
+_LEFT, _TOP, _SIDE = 44.0, 10.0, 204.0
+_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class Drawing(NamedTuple):
@@ -51,3 +57,73 @@ def drawing_of(line: Line) -> Drawing | None:
 
     limit = None if line.limit is None else at(line.limit)
     return Drawing(at(0.0), at(line.point), ends_of(line.sequential), ends_of(line.fixed), limit)
+
+
+class Tick(NamedTuple):
+    """A number beside an axis, the same for both."""
+
+    x: float
+    """Where it is on the lower axis."""
+
+    y: float
+    """Where it is on the left axis."""
+
+    said: str
+    """The number."""
+
+
+class CurvePoint(NamedTuple):
+    """A point, and the ends of its interval."""
+
+    x: float
+    """From the left."""
+
+    y: float
+    """From above."""
+
+    low: float
+    """The lower end, from above."""
+
+    high: float
+    """The upper end, from above."""
+
+
+class CurveDrawing(NamedTuple):
+    """A square in which shares from 0 to 1 lie, in pixels."""
+
+    left: float
+    """Where it begins."""
+
+    top: float
+    """Likewise."""
+
+    bottom: float
+    """Where it ends."""
+
+    side: float
+    """Its width and height."""
+
+    ticks: tuple[Tick, ...]
+    """Numbers of both axes."""
+
+    points: tuple[CurvePoint, ...]
+    """Of the curve."""
+
+
+def curve_drawing_of(curve: Curve) -> CurveDrawing:
+    """Return how a reliability curve is drawn."""
+
+    def x(value: float) -> float:
+        return round(_LEFT + _SIDE * min(max(value, 0.0), 1.0), 1)
+
+    def y(value: float) -> float:
+        return round(_TOP + _SIDE * (1 - min(max(value, 0.0), 1.0)), 1)
+
+    return CurveDrawing(
+        left=_LEFT,
+        top=_TOP,
+        bottom=_TOP + _SIDE,
+        side=_SIDE,
+        ticks=tuple(Tick(x(step), y(step), f"{step:g}") for step in _STEPS),
+        points=tuple(CurvePoint(x(score), y(rate), y(low), y(high)) for score, rate, low, high in curve.points),
+    )
