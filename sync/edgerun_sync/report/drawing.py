@@ -16,6 +16,7 @@ CURVE_SIZE = 260.0
 """Of the drawing of a curve, its width and its height."""
 
 _PADDING = 8.0
+_ROOM = 100.0
 _LEFT, _TOP, _SIDE = 44.0, 10.0, 204.0
 _STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -38,15 +39,23 @@ class Drawing(NamedTuple):
     limit: float | None
     """The end of a guardrail's margin."""
 
+    left: float
+    """Where the axis begins."""
+
+    right: float
+    """Where it ends."""
+
+    has_zero: bool
+    """Whether there is room for the number 0 between those of the ends."""
+
 
 def drawing_of(line: Line) -> Drawing | None:
     """Return how a metric's intervals are drawn; None where there are none, or they have no ends."""
     if line.sequential is None or line.fixed is None or line.point is None:
         return None
-    ends = [*line.sequential, *line.fixed, line.point, 0.0, *([] if line.limit is None else [line.limit])]
-    if not all(map(math.isfinite, ends)):
+    low, high = line.axis
+    if not math.isfinite(high - low):
         return None
-    low, high = min(ends), max(ends)
     span = high - low or 1.0
 
     def at(value: float) -> float:
@@ -56,7 +65,16 @@ def drawing_of(line: Line) -> Drawing | None:
         return at(mark.low), at(mark.high)
 
     limit = None if line.limit is None else at(line.limit)
-    return Drawing(at(0.0), at(line.point), ends_of(line.sequential), ends_of(line.fixed), limit)
+    return Drawing(
+        zero=at(0.0),
+        point=at(line.point),
+        sequential=ends_of(line.sequential),
+        fixed=ends_of(line.fixed),
+        limit=limit,
+        left=at(low),
+        right=at(high),
+        has_zero=_ROOM < at(0.0) < WIDTH - _ROOM,
+    )
 
 
 class Tick(NamedTuple):

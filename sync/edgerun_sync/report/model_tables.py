@@ -39,7 +39,8 @@ class Curve(NamedTuple):
 
 def label_table(facts: Facts) -> Table:
     """Return how many calls of each arm have a label, phase by phase."""
-    arms = dict.fromkeys(arm for phase in facts.phases for arm in phase.labels)
+    seen = {arm for phase in facts.phases for arm in phase.labels}
+    arms = [arm for arm in dict.fromkeys([facts.plan.control, *sorted(seen)]) if arm in seen]
     rows = []
     for arm in arms:
         counts = [_labelled(phase.labels.get(arm)) for phase in facts.phases]
@@ -57,11 +58,11 @@ def model_tables(card: Scorecard) -> tuple[Table, ...]:
     drawn = _drawn(card.facts.models.one_in, "units")
     tables = [
         *_matrices(arms, drawn),
-        *_filled("Measures", ("arm", "measure", "value", "less the control"), _measures(arms), _EACH + drawn),
+        *_measures(arms, drawn),
         *_filled("Confidence", _OF_CONFIDENCE, _confidences(arms), _ON_CONFIDENCE + drawn),
         *_filled("Accuracy by day", _OF_DAYS, _days(arms), _ON_DAYS + drawn),
-        *_filled("Measures of shadows", ("shadow", "measure", "less the champion"), _paired(shadows), _EACH),
         *_filled("Shadows", _OF_SHADOWS, _shadows(shadows), _ON_SHADOWS + _drawn(card.facts.models.shadow_one_in)),
+        *_paired(shadows),
         *_filled("Not told", ("of", "why"), _why(card.models), ""),
     ]
     return tuple(tables)
@@ -85,9 +86,20 @@ _ON_DAYS = (
     "A line through all labelled calls, days counted from the experiment's first call. It says nothing of why, and may "
     "hide that accuracy fell at once."
 )
-_OF_SHADOWS = ("shadow", "pairs on devices", "champion", "shadow", "difference", "clustered by device", "McNemar")
+_OF_SHADOWS = (
+    "model at node",
+    "labelled pairs",
+    "champion",
+    "shadow",
+    "difference",
+    "at every look",
+    "at the planned end",
+    "Obuchowski",
+    "McNemar",
+)
 _ON_SHADOWS = (
-    "Both models on the same labelled calls; calls on which the shadow failed are left out. Obuchowski's test has "
+    "Accuracy of both models on the same labelled calls, with intervals of the difference that hold at every look and "
+    "at the planned end; calls on which the shadow failed are left out. Obuchowski's test and the intervals have "
     "devices as clusters; McNemar's takes each call for independent, and so is right only where a device gave one."
 )
 
@@ -113,17 +125,30 @@ def _cell(arm: ModelCard, truth: int, said: int) -> str:
     return f"{count}; {_signed(share)}{ends}"
 
 
-def _measures(arms: Sequence[ModelCard]) -> Iterator[tuple[str, ...]]:
-    for arm in arms:
-        for name in list(dict.fromkeys([*arm.measures, *arm.differences]))[:MEASURES_SHOWN_MAX]:
-            value = f"{arm.measures[name].value:.4g}" if name in arm.measures else ""
-            yield arm.name, name.replace("_", " "), value, _gap(arm.differences, name)
+def _measures(arms: Sequence[ModelCard], drawn: str) -> Iterator[Table]:
+    """A row for each measure, a column for each arm, and one for each that is compared."""
+    held = [arm for arm in arms if arm.measures]
+    compared = [arm for arm in held if arm.differences]
+    names = list(dict.fromkeys(name for arm in held for name in arm.measures))[:MEASURES_SHOWN_MAX]
+    head = ("measure", *(arm.name for arm in held), *(f"{arm.name} less the control" for arm in compared))
+    rows = tuple(
+        (
+            name.replace("_", " "),
+            *(f"{arm.measures[name].value:.4g}" if name in arm.measures else "" for arm in held),
+            *(_gap(arm.differences, name) for arm in compared),
+        )
+        for name in names
+    )
+    if rows:
+        yield Table("Measures", head, rows, _EACH + drawn)
 
 
-def _paired(shadows: Sequence[ModelCard]) -> Iterator[tuple[str, ...]]:
-    for one in shadows:
-        for name in list(one.differences)[:MEASURES_SHOWN_MAX]:
-            yield one.name, name.replace("_", " "), _gap(one.differences, name)
+def _paired(shadows: Sequence[ModelCard]) -> Iterator[Table]:
+    held = [one for one in shadows if len(one.differences) > 1]
+    names = list(dict.fromkeys(name for one in held for name in one.differences))[:MEASURES_SHOWN_MAX]
+    rows = tuple((name.replace("_", " "), *(_gap(one.differences, name) for one in held)) for name in names)
+    if rows:
+        yield Table("Shadows less the champion", ("measure", *(one.name for one in held)), rows, _EACH)
 
 
 def _gap(differences: Mapping[str, Difference], name: str) -> str:
@@ -159,13 +184,14 @@ def _shadows(shadows: Sequence[ModelCard]) -> Iterator[tuple[str, ...]]:
     for one in shadows:
         contrast = None if one.effect is None else one.effect.contrast
         if one.effect is not None and contrast is not None:
-            gap = f"{_interval(one.effect.sequential)}; {_interval(one.effect.fixed)}"
             yield (
                 one.name,
-                f"{one.pairs:,} on {one.devices:,}",
+                f"{one.pairs:,} on {one.devices:,} devices",
                 _share(contrast.control),
                 _share(contrast.treatment),
-                f"{_signed(100 * contrast.difference)} points ({gap})",
+                f"{_signed(100 * contrast.difference)} points",
+                _interval(one.effect.sequential),
+                _interval(one.effect.fixed),
                 "" if one.paired is None else p_text(one.paired.p_value),
                 "" if one.mcnemar is None else p_text(one.mcnemar.p_value),
             )
@@ -220,7 +246,7 @@ def _points(found: IntervalEstimate | Difference) -> str:
 
 
 def _interval(found: Interval) -> str:
-    return f"{_signed(100 * found.low)} to {_signed(100 * found.high)}, {found.validity}"
+    return f"{_signed(100 * found.low)} to {_signed(100 * found.high)}"
 
 
 def _share(value: float) -> str:

@@ -74,6 +74,12 @@ class Line(NamedTuple):
     limit: float | None
     """Of a guardrail with an absolute margin: the difference that it must not pass."""
 
+    axis: tuple[float, float] = (0.0, 0.0)
+    """The least and the greatest of all that is drawn, 0 among them."""
+
+    ends: tuple[str, str] = ("", "")
+    """The same, as text."""
+
 
 class Treatment(NamedTuple):
     """One treatment."""
@@ -179,6 +185,9 @@ def _line(card: Scorecard, metric: MetricCard, adjusted_p: float | None) -> Line
     limit = None
     if margin is not None and not margin.is_relative:
         limit = -margin.size if declared.direction == "up" else margin.size
+    drawn = [*effect.sequential[:2], *effect.fixed[:2], effect.contrast.difference, 0.0]
+    drawn += [] if limit is None else [limit]
+    axis = (min(drawn), max(drawn))
     return Line(
         role=metric.role,
         name=metric.name,
@@ -192,6 +201,8 @@ def _line(card: Scorecard, metric: MetricCard, adjusted_p: float | None) -> Line
         fixed=Mark(effect.fixed.low, effect.fixed.high),
         point=effect.contrast.difference,
         limit=limit,
+        axis=axis,
+        ends=(difference_text(declared, axis[0]), difference_text(declared, axis[1])),
     )
 
 
