@@ -63,7 +63,7 @@ def plan_of(document: Mapping[str, Any]) -> Plan:
     where = _where(document)
     if not document.get("experiment"):
         raise BundleError(f"{where} has no [experiment]; write one with: edgerun experiment new")
-    plan, graph = parse_plan(document["experiment"], where), _graph(document)
+    plan, graph = parse_plan(document["experiment"], where), graph_of(document)
     check_plan(plan, graph, where)
     require_sample(plan, _split(graph, plan).split.shares, where)
     return plan
@@ -75,7 +75,7 @@ def node_of(document: Mapping[str, Any], plan: Plan) -> RandomSplit:
     Raises:
         GraphError: the graph is wrong.
     """
-    return _split(_graph(document), plan)
+    return _split(graph_of(document), plan)
 
 
 def reweighted(
@@ -178,7 +178,7 @@ def _changed(document: Mapping[str, Any], version: str, node: str, before: Rando
     new = copy.deepcopy(dict(document))
     new["version"] = _checked(version)
     new["nodes"][node] = node_to_dict(after)
-    _graph(new)
+    graph_of(new)
     return Change(new, node, before, after)
 
 
@@ -200,8 +200,14 @@ def _ordered(
     return {arm: int(weights[arm]) if weights[arm].denominator == 1 else weights[arm] for arm in arms}
 
 
-def _graph(document: Mapping[str, Any]) -> Graph:
-    return parse_graph(document["name"], document["nodes"], document["route"], document["models"])
+def graph_of(document: Mapping[str, Any]) -> Graph:
+    """Return the graph of a bundle's description.
+
+    Raises:
+        GraphError: it is wrong.
+    """
+    holdout = document.get("holdout")
+    return parse_graph(document["name"], document["nodes"], document["route"], document["models"], holdout)
 
 
 def _split(graph: Graph, plan: Plan) -> RandomSplit:

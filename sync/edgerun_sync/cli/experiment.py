@@ -1,4 +1,4 @@
-"""``edgerun experiment``: the plan before, and the scorecard after; what is between is in modules of its own."""
+"""``edgerun experiment``: the plan before; what comes after it is in modules of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerun.cli.output import examples, json_line
-from edgerun_bundles.cli.signing import REPOSITORY_OPTION
-from edgerun_sync.cli.experiment_phases import facts_of, kept_facts, lines_of, parse_time, phases_in
+from edgerun_sync.cli.experiment_phases import DATA, UNTIL
 from edgerun_sync.cli.experiment_promote import promote
+from edgerun_sync.cli.experiment_report import off_policy, report
 from edgerun_sync.cli.experiment_status import status
 from edgerun_sync.cli.experiment_steer import ramp, start, stop
 from edgerun_sync.cli.query import ENGINE
@@ -19,14 +19,9 @@ from edgerun_sync.errors import ExperimentError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from edgerun.bundle import Bundle
     from edgerun.nodes import RandomSplit
     from edgerun_bundles.definition import Definition
     from edgerun_bundles.experiment.plan import Plan
-    from edgerun_sync.experiments.facts import Facts
-
-_DATA = click.option("--data", metavar="DIR|s3://BUCKET/PREFIX", help="Where the collector keeps it all.")
-_UNTIL = click.option("--until", callback=parse_time, metavar="TIME", help="What came later is not looked at; now.")
 
 
 @click.group(
@@ -42,7 +37,7 @@ def experiment() -> None:
     """Write an experiment down before it runs, steer it, and read its scorecard: docs/experiments.md."""
 
 
-for command in (start, ramp, stop, promote, status):
+for command in (start, ramp, stop, promote, status, report, off_policy):
     experiment.add_command(command)
 
 
@@ -74,9 +69,9 @@ def new(folder: Path, name: str, node: str | None) -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--at-once", type=click.FloatRange(0), help="Units that are there on the first day.")
 @click.option("--per-day", type=click.FloatRange(0), help="New units a day.")
-@_DATA
+@DATA
 @ENGINE
-@_UNTIL
+@UNTIL
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def plan(
     folder: Path,
@@ -112,82 +107,6 @@ def plan(
     click.echo(json_line(outlook_document(found, seen, traffic)) if as_json else outlook_text(found, seen, traffic))
 
 
-@experiment.command(
-    short_help="Print the scorecard.",
-    epilog=examples(
-        "edgerun experiment report challenger --data /srv/edgerun --keys customers.txt",
-        "edgerun experiment report challenger --data s3://fleet/prod --bundle v1 --bundle v2 --format html > page.html",
-        "edgerun experiment report challenger --facts report.json",
-    ),
-)
-@click.argument("name")
-@_DATA
-@ENGINE
-@click.option(
-    "--bundle",
-    "bundles",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="BUNDLE",
-    help="A folder, tar, layout or NAME@VERSION in which it ran; once for each version, that of the plan last. "
-    "By default, all versions of the repository with a plan of that name.",
-)
-@REPOSITORY_OPTION
-@click.option(
-    "--keys",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Keys that are known, one a line: with them, assignments are audited.",
-)
-@click.option(
-    "--facts",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A former report in JSON, to compute it again from.",
-)
-@_UNTIL
-@click.option("--format", "form", type=click.Choice(["text", "html", "json"]), default="text", show_default=True)
-def report(
-    name: str,
-    data: str | None,
-    engine: str | None,
-    bundles: tuple[Path, ...],
-    repository: str | None,
-    keys: Path | None,
-    facts: Path | None,
-    until: datetime,
-    form: str,
-) -> None:
-    """Print the scorecard of the experiment NAME: health first, then effects, and the verdict with its reason.
-
-    Its phases are the versions in the repository whose plan has that name; BUNDLE/NAME, where two bundles have one.
-    """
-    if (data is None) == (facts is None):
-        raise click.UsageError("give --data or --facts")
-    if facts is not None:
-        found = kept_facts(facts)
-    elif bundles:
-        found = _asked(str(data), engine, _read(bundles, repository), keys, until)
-    else:
-        found = facts_of(phases_in(repository, name), str(data), engine, keys, until)
-        name = found.plan.name
-    if found.plan.name != name:
-        raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
-    from edgerun_sync.experiments.scorecard import scorecard  # noqa: PLC0415 - brings scipy
-
-    card = scorecard(found)
-    if form == "json":
-        from edgerun_sync.report.document import report_document  # noqa: PLC0415 - only where it is asked for
-
-        click.echo(json_line(report_document(card)))
-    elif form == "html":
-        from edgerun_sync.report.html import html_report  # noqa: PLC0415 - likewise
-
-        click.echo(html_report(card))
-    else:
-        from edgerun_sync.report.text import text_report  # noqa: PLC0415 - likewise
-
-        click.echo(text_report(card))
-
-
 def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit, float]:
     """The plan, its node, and the share of the units that the node enrols."""
     from edgerun.enrolment import enrolled_share  # noqa: PLC0415 - likewise
@@ -202,38 +121,3 @@ def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit, flo
     node = graph.nodes[found.node]
     assert isinstance(node, RandomSplit)
     return found, node, float(enrolled_share(node, graph.holdout))
-
-
-def _read(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
-    """The bundles; whoever looks at them later needs none of their files."""
-    from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
-
-    found = []
-    for path in bundles:
-        with opened(path, repository) as one:
-            found.append(one.bundle)
-    return found
-
-
-def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | None, until: datetime) -> Facts:
-    from edgerun.enrolment import gates_of  # noqa: PLC0415 - likewise
-    from edgerun.graph import RandomSplit  # noqa: PLC0415 - likewise
-    from edgerun_bundles.experiment.plan import check_plan, parse_plan  # noqa: PLC0415 - likewise
-    from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
-    from edgerun_sync.queries.experiment import Version, experiment_facts  # noqa: PLC0415 - likewise
-
-    last = bundles[-1]
-    if not last.experiment:
-        raise ExperimentError(f"{last.name}@{last.version} has no experiment; name the version that has the plan last")
-    found = parse_plan(dict(last.experiment), f"{last.name}@{last.version}")
-    versions = []
-    for bundle in bundles:
-        if bundle.name != last.name:
-            raise ExperimentError(f"{bundle.name}@{bundle.version} is no version of {last.name!r}")
-        check_plan(found, bundle.graph, f"{bundle.name}@{bundle.version}")
-        node = bundle.graph.nodes[found.node]
-        assert isinstance(node, RandomSplit)
-        versions.append(Version(bundle.version, node.split, gates_of(node, bundle.graph.holdout)))
-    known = None if keys is None else lines_of(keys)
-    with open_engine(data, engine) as opened:
-        return experiment_facts(opened, found, last.name, versions, until=until, keys=known)

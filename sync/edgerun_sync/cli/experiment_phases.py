@@ -31,6 +31,10 @@ def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> 
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+DATA = click.option("--data", metavar="DIR|s3://BUCKET/PREFIX", help="Where the collector keeps it all.")
+UNTIL = click.option("--until", callback=parse_time, metavar="TIME", help="What came later is not looked at; now.")
+
+
 def phases_in(repository: str | None, experiment: str) -> list[Published]:
     """Return the phases of an experiment that a repository lists.
 

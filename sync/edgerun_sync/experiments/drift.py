@@ -99,7 +99,7 @@ def psi(
     """
     if bins < 2:
         raise ExperimentError(f"a PSI needs at least 2 bins, not {bins}")
-    borders = _borders(reference, bins)
+    borders = psi_borders(reference, bins)
     sides = [
         np.append(np.bincount(np.searchsorted(borders, side.values), side.weights, len(borders) + 1), side.missing)
         for side in (reference, current)
@@ -239,6 +239,21 @@ def design_effect(weights: ArrayLike) -> DesignEffect:
     return DesignEffect(max(mean, 1.0), float(directions.std()) / mean, max(cumulative, 1.0))
 
 
+def psi_borders(reference: Histogram, bins: int = PSI_BINS) -> NDArray[np.float64]:
+    """Return the greatest values of all bins of a PSI but the last, ascending: float64, at most [2 * bins].
+
+    They are where the reference's distribution function passes each equal part. A value that fills a part alone is cut
+    off below too, or what comes to lie just below it would not be seen.
+    """
+    total = float(reference.weights.sum())
+    if not total:
+        return np.array([])
+    reached = np.cumsum(reference.weights) / total
+    places = np.searchsorted(reached, np.arange(1, bins) / bins - 1e-12)
+    frequent = reference.values[reference.weights >= total / bins]
+    return np.unique(np.concatenate([reference.values[places], frequent, np.nextafter(frequent, -np.inf)]))
+
+
 def _require_rows(before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
     if not before.sum() > 0 or not after.sum() > 0:
         raise ExperimentError("drift needs rows on both sides; the reference or the current sample is empty")
@@ -262,20 +277,6 @@ def _require_effects(effects: tuple[DesignEffect, DesignEffect]) -> None:
     for effect in effects:
         if not min(effect.mean, effect.cumulative) >= 1 or not effect.variation >= 0:
             raise ExperimentError(f"a design effect is at least 1, not {effect}; design_effect() gives it")
-
-
-def _borders(reference: Histogram, bins: int) -> NDArray[np.float64]:
-    """Greatest values of all bins but the last: where the reference's distribution function passes each part.
-
-    A value that fills a part alone is cut off below too, or what comes to lie just below it would not be seen.
-    """
-    total = float(reference.weights.sum())
-    if not total:
-        return np.array([])
-    reached = np.cumsum(reference.weights) / total
-    places = np.searchsorted(reached, np.arange(1, bins) / bins - 1e-12)
-    frequent = reference.values[reference.weights >= total / bins]
-    return np.unique(np.concatenate([reference.values[places], frequent, np.nextafter(frequent, -np.inf)]))
 
 
 def _distribution_functions(

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgerun_sync.experiments.drift import INDEPENDENT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgerun_bundles.experiment.plan import Plan
+    from edgerun_sync.experiments.drift import DesignEffect
     from edgerun_sync.experiments.histograms import Histogram
     from edgerun_sync.experiments.moments import Moments
     from edgerun_sync.experiments.quantiles import Quantile
+    from edgerun_sync.experiments.reliability import ScoreBins
+
+NUMBERS, TEXTS = "numbers", "texts"
+"""Kinds of columns that are watched."""
 
 
 class PhaseFacts(NamedTuple):
@@ -79,7 +86,22 @@ class ModelFacts(NamedTuple):
     """By arm: moments of `expected_accuracy.EXPECTED_NAMES` over units."""
 
     shadows: Mapping[str, Moments] = {}
-    """By shadow model: moments of `paired.PAIRED_NAMES` over units; the champion is their control."""
+    """By shadow model: moments of `paired.PAIRED_NAMES` over devices; the champion is their control."""
+
+    decay: Mapping[str, Moments] = {}
+    """By arm: moments of `decay.DECAY_NAMES` over units; age 0 is the first day of the experiment."""
+
+    reliability: Mapping[str, ScoreBins] = {}
+    """By arm: labelled calls by the confidence in what was said; a positive is a call that was right."""
+
+    scores: Mapping[str, Histogram] = {}
+    """By arm: all calls by confidence, those without a label too; values are the bins' means."""
+
+    one_in: int = 1
+    """Of how many units one was drawn, by its hash, for all of this but the shadows."""
+
+    shadow_one_in: int = 1
+    """Of how many calls one was drawn for the shadows."""
 
 
 class DriftFacts(NamedTuple):
@@ -93,6 +115,12 @@ class DriftFacts(NamedTuple):
 
     current: Histogram
     """What it is like."""
+
+    kind: str = NUMBERS
+    """`NUMBERS`, or `TEXTS`: those have no order, and their values are the numbers of categories."""
+
+    design_effects: tuple[DesignEffect, DesignEffect] = (INDEPENDENT, INDEPENDENT)
+    """Of the reference and of the current rows: how much more chance does because rows are of devices."""
 
 
 class Provenance(NamedTuple):

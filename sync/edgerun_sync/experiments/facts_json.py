@@ -9,10 +9,21 @@ import numpy as np
 from edgerun.errors import BundleError
 from edgerun_bundles.experiment.plan import parse_plan, plan_document
 from edgerun_sync.errors import ExperimentError
-from edgerun_sync.experiments.facts import DriftFacts, Facts, HealthFacts, ModelFacts, PhaseFacts, Provenance
+from edgerun_sync.experiments.drift import DesignEffect
+from edgerun_sync.experiments.facts import (
+    NUMBERS,
+    TEXTS,
+    DriftFacts,
+    Facts,
+    HealthFacts,
+    ModelFacts,
+    PhaseFacts,
+    Provenance,
+)
 from edgerun_sync.experiments.histograms import Histogram, histogram
 from edgerun_sync.experiments.moments import Moments
 from edgerun_sync.experiments.quantiles import Quantile
+from edgerun_sync.experiments.reliability import ScoreBins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +44,10 @@ def facts_document(facts: Facts) -> dict[str, Any]:
         "models": {
             "classes": [*facts.models.classes],
             **{field: _all(_moments_document, getattr(facts.models, field)) for field in _OF_MODELS},
+            "reliability": _all(_bins_document, facts.models.reliability),
+            "scores": _all(_histogram_document, facts.models.scores),
+            "one_in": facts.models.one_in,
+            "shadow_one_in": facts.models.shadow_one_in,
         },
         "drift": [_drift_document(one) for one in facts.drift],
         "provenance": {name: _plain(value) for name, value in facts.provenance._asdict().items()},
@@ -60,14 +75,8 @@ def parse_facts(document: Any, where: str) -> Facts:
             days=_number(document["days"]),
             phases=tuple(map(_phase, document["phases"])),
             health=_health(document["health"]),
-            models=ModelFacts(
-                tuple(map(str, document["models"]["classes"])),
-                **{field: _all(_moments, document["models"][field]) for field in _OF_MODELS},
-            ),
-            drift=tuple(
-                DriftFacts(str(one["name"]), _histogram(one["reference"]), _histogram(one["current"]))
-                for one in document["drift"]
-            ),
+            models=_models(document["models"]),
+            drift=tuple(map(_drift, document["drift"])),
             provenance=Provenance(
                 str(document["provenance"]["edgerun"]),
                 _all(int, document["provenance"]["tables"]),
@@ -80,7 +89,7 @@ def parse_facts(document: Any, where: str) -> Facts:
         raise ExperimentError(f"{where}: no facts of an experiment: {type(error).__name__} {error}") from error
 
 
-_OF_MODELS = ("cells", "expected", "shadows")
+_OF_MODELS = ("cells", "expected", "shadows", "decay")
 
 
 def _phase_document(phase: PhaseFacts) -> dict[str, Any]:
@@ -117,6 +126,32 @@ def _health(value: Any) -> HealthFacts:
     return HealthFacts(**counts, **by_arm)
 
 
+def _models(value: Any) -> ModelFacts:
+    """What a former report has not is empty."""
+    return ModelFacts(
+        tuple(map(str, value["classes"])),
+        **{field: _all(_moments, value.get(field, {})) for field in _OF_MODELS},
+        reliability=_all(_bins, value.get("reliability", {})),
+        scores=_all(_histogram, value.get("scores", {})),
+        one_in=_count(value.get("one_in", 1)),
+        shadow_one_in=_count(value.get("shadow_one_in", 1)),
+    )
+
+
+def _bins_document(bins: ScoreBins) -> dict[str, Any]:
+    return {name: column.tolist() for name, column in bins._asdict().items()}
+
+
+def _bins(value: Any) -> ScoreBins:
+    columns = [np.asarray(value[name], np.float64) for name in ScoreBins._fields]
+    found = ScoreBins(*columns)
+    if any(column.ndim != 1 or column.shape != found.calls.shape for column in columns):
+        raise ExperimentError("the columns of score bins differ in length")
+    if not all((np.isfinite(column) & (column >= 0)).all() for column in columns):
+        raise ExperimentError("a number of score bins is negative or not finite")
+    return found
+
+
 def _moments_document(moments: Moments) -> dict[str, Any]:
     return {"names": [*moments.names], "n": moments.n, "mean": moments.mean.tolist(), "m2": moments.m2.tolist()}
 
@@ -133,7 +168,19 @@ def _moments(value: Any) -> Moments:
 
 def _drift_document(one: DriftFacts) -> dict[str, Any]:
     sides = {"reference": one.reference, "current": one.current}
-    return {"name": one.name, **_all(_histogram_document, sides)}
+    effects = [effect._asdict() for effect in one.design_effects]
+    return {"name": one.name, **_all(_histogram_document, sides), "kind": one.kind, "design_effects": effects}
+
+
+def _drift(value: Any) -> DriftFacts:
+    kind, effects = str(value.get("kind", NUMBERS)), value.get("design_effects")
+    if kind not in {NUMBERS, TEXTS}:
+        raise ExperimentError(f"a column is of {NUMBERS} or {TEXTS}, not of {kind!r:.100}")
+    found = DriftFacts(str(value["name"]), _histogram(value["reference"]), _histogram(value["current"]), kind)
+    if effects is None:
+        return found
+    first, second = (DesignEffect(*(_number(effect[name]) for name in DesignEffect._fields)) for effect in effects)
+    return found._replace(design_effects=(first, second))
 
 
 def _histogram_document(found: Histogram) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from edgerun_sync.errors import ExperimentError
+from edgerun_sync.experiments.contrasts import Contrast, information_of
 from edgerun_sync.experiments.distributions import binomial_cdf, chi_square_tail
 from edgerun_sync.experiments.interval_estimates import as_difference, ratio
 from edgerun_sync.experiments.moments import moments_of
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 PAIRED_NAMES = ("control_only", "treatment_only", "pairs")
 """The variables of a unit: calls that only the control got right, calls that only the treatment did, and all calls."""
+
+PAIRED_WITH_BOTH = (*PAIRED_NAMES, "both")
+"""The same, and calls that both got right: with them it is known how often each is right."""
 
 
 class PairedTest(NamedTuple):
@@ -121,6 +127,40 @@ def paired_difference(moments: Moments, alpha: float = 0.05) -> Difference:
         ExperimentError: a variable is missing, there are fewer than two units, or alpha is not between 0 and 1.
     """
     return as_difference(ratio(moments, {"treatment_only": 1, "control_only": -1}, "pairs", alpha))
+
+
+def paired_contrast(moments: Moments) -> Contrast:
+    """Return the contrast of two models on the same calls: by it a shadow has intervals that hold at every look.
+
+    Args:
+        moments: of `PAIRED_WITH_BOTH`, over units: each counts in both arms.
+
+    Raises:
+        ExperimentError: a variable is missing, there are fewer than two units or no pair, or no unit differs from
+            another.
+    """
+    found = moments.select(PAIRED_WITH_BOTH)
+    control_only, treatment_only, pairs, both = found.mean.tolist()
+    if not pairs > 0:
+        raise ExperimentError("the two models have no call in common; wait for more")
+    control, treatment = (control_only + both) / pairs, (treatment_only + both) / pairs
+    slope = np.array([[-1, 1, control - treatment, 0], [1, 0, -control, 1]]) / pairs  # of the difference, the control
+    (variance, shared), (_, base) = (slope @ found.covariance() @ slope.T / found.n).tolist()
+    if not variance > 0:
+        raise ExperimentError("the two models differ alike on every device, so nothing tells by how much by chance")
+    return Contrast(
+        treatment_units=found.n,
+        control_units=found.n,
+        treatment=treatment,
+        control=control,
+        difference=treatment - control,
+        centre=treatment - control,
+        variance=variance,
+        degrees=found.n - 1,
+        base_variance=base,
+        base_covariance=shared,
+        information=information_of(found.n, found.n),
+    )
 
 
 def _chi_square(control_only: int, treatment_only: int, correction: int) -> PairedTest:

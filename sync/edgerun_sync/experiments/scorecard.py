@@ -21,9 +21,10 @@ from edgerun_sync.experiments.decision import (
     decide,
 )
 from edgerun_sync.experiments.declared import compared_as, covariate_of
+from edgerun_sync.experiments.drift_cards import DriftCard, drift_cards
 from edgerun_sync.experiments.effects import Effect, Terms, effect
 from edgerun_sync.experiments.guardrails import Guarded, Margin, guard, worsening
-from edgerun_sync.experiments.model_cards import DriftCard, ModelCard, drift_cards, model_cards
+from edgerun_sync.experiments.model_cards import ModelCard, model_cards
 from edgerun_sync.experiments.phases import LeftOut, Phased, compare_estimates, compare_phases
 from edgerun_sync.experiments.planning import Levels, Sample, levels
 

@@ -14,9 +14,10 @@ from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS, covariate_of, estimated_in, variables_of
 from edgerun_sync.experiments.facts import Facts, PhaseFacts, Provenance
 from edgerun_sync.queries.declared import calls_of, units_of, with_variables
+from edgerun_sync.queries.drift import drift_facts
 from edgerun_sync.queries.estimates import Cell, estimates, moments_by_cell
 from edgerun_sync.queries.experiment_health import health_facts
-from edgerun_sync.queries.experiment_models import model_facts
+from edgerun_sync.queries.experiment_models import Asked, model_facts
 from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, given, statement
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ def experiment_facts(
             _phase(plan, one, begun[one.name], cells, estimated) for one in sorted(ran, key=lambda one: begun[one.name])
         ),
         health=health_facts(engine, plan, ran, events, calls, units, begin + (until - begin) / 2, keys),
-        models=model_facts(engine, plan, _with_phases(rows, units)),
-        drift=(),
+        models=model_facts(engine, Asked(plan, bundle, names, begin, events, labels), calls, units),
+        drift=drift_facts(engine, bundle, names, arms, until),
         provenance=Provenance(
             version("edgerun"), dict(engine.versions), {"units": statement(question, engine.dialect)}
         ),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgerun.graph import RandomSplit, parse_graph
+from edgerun.enrolment import gates_of
+from edgerun.graph import RandomSplit
 from edgerun_bundles.experiment.plan import check_plan
-from edgerun_bundles.experiment.versions import plan_of
+from edgerun_bundles.experiment.versions import graph_of, plan_of
 from edgerun_sync.queries.experiment import Version, experiment_facts
 
 if TYPE_CHECKING:
@@ -37,10 +38,9 @@ def published_facts(
     """
     plan, versions = plan_of(phases[-1].document), []
     for phase in phases:
-        document = phase.document
-        graph = parse_graph(document["name"], document["nodes"], document["route"], document["models"])
+        graph = graph_of(phase.document)
         check_plan(plan, graph, phase.name)
         node = graph.nodes[plan.node]
         assert isinstance(node, RandomSplit)  # check_plan() has seen to it
-        versions.append(Version(phase.listed.version, node.split))
+        versions.append(Version(phase.listed.version, node.split, gates_of(node, graph.holdout)))
     return experiment_facts(engine, plan, phases[-1].listed.name, versions, until=until, keys=keys)

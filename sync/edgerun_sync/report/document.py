@@ -34,22 +34,22 @@ def report_document(card: Scorecard) -> dict[str, Any]:
         ],
         "levels": card.levels._asdict(),
         "metrics": {found.arm: [_metric(metric) for metric in found.metrics] for found in card.treatments},
-        "models": [_plain(found) for found in card.models],
-        "drift": [_plain(found) for found in card.drift],
+        "models": [as_plain(found) for found in card.models],
+        "drift": [as_plain(found) for found in card.drift],
         "facts": facts_document(card.facts),
     }
 
 
 def _metric(metric: MetricCard) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in metric._asdict().items()}
+    return {name: as_plain(value) for name, value in metric._asdict().items()}
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """A record as JSON has it: named tuples are objects, arrays lists."""
     if hasattr(value, "_asdict"):
-        return {name: _plain(item) for name, item in value._asdict().items()}
+        return {name: as_plain(item) for name, item in value._asdict().items()}
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: as_plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [as_plain(item) for item in value]
     return json_value(value.item() if isinstance(value, np.generic) else value)

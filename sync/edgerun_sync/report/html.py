@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, StrictUndefined
 
 from edgerun_sync.report.document import report_document
-from edgerun_sync.report.drawing import WIDTH, drawing_of
+from edgerun_sync.report.drawing import CURVE_SIZE, WIDTH, curve_drawing_of, drawing_of
 from edgerun_sync.report.view import RULE, view_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def html_report(card: Scorecard) -> str:
         rule=RULE,
         width=WIDTH,
         drawing_of=drawing_of,
+        curve_size=CURVE_SIZE,
+        curve_drawing_of=curve_drawing_of,
         queries=card.facts.provenance.queries,
         document=json.dumps(report_document(card), allow_nan=False, indent=1),
     )

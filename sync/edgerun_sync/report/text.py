@@ -10,6 +10,7 @@ from edgerun_sync.report.view import RULE, view_of
 
 if TYPE_CHECKING:
     from edgerun_sync.experiments.scorecard import Scorecard
+    from edgerun_sync.report.tables import Table
     from edgerun_sync.report.view import Treatment
 
 WIDTH = 100
@@ -25,10 +26,9 @@ def text_report(card: Scorecard) -> str:
     parts += [f"{treatment.arm}: {treatment.kind}\n{_prose(treatment.reason)}" for treatment in view.treatments]
     parts.append(_prose(RULE, "rule  "))
     parts.append("\n".join(_prose(said, f"{_SIGNS[state]:<8}{name:<18}") for name, state, said in view.health))
-    parts.append(columns(view.units))
+    parts += [_table(view.units), _table(view.labels)]
     parts += [_metrics(treatment) for treatment in view.treatments if treatment.lines]
-    if view.models:
-        parts.append(columns(view.models))
+    parts += [_table(table) for table in view.models]
     parts += [_prose(said, "drift  ") for said in view.drift]
     parts.append("\n".join(_prose(note, "note  ") for note in view.notes))
     parts.append(columns(view.origin))
@@ -47,6 +47,20 @@ def _metrics(treatment: Treatment) -> str:
         else:
             lines.append(_prose(line.said, head))
     return f"{printable(treatment.arm)} less the control\n" + "\n".join(lines)
+
+
+def _table(table: Table) -> str:
+    """A table as columns where they fit, else a paragraph for each row."""
+    note = [_prose(table.note, "  ")] if table.note else []
+    lines = columns([table.head, *table.rows])
+    if max(map(len, lines.splitlines())) > WIDTH:
+        lines = "\n".join(_row(table, row) for row in table.rows)
+    return "\n".join([printable(table.title), *textwrap.indent(lines, "  ").splitlines(), *note])
+
+
+def _row(table: Table, row: tuple[str, ...]) -> str:
+    said = "; ".join(f"{name} {cell}" for name, cell in zip(table.head[1:], row[1:], strict=True) if cell)
+    return textwrap.fill(printable(f"{row[0]}: {said}"), WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _prose(text: str, before: str = "") -> str:

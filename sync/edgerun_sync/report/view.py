@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgerun_sync.report.model_tables import curves, label_table, model_tables
 from edgerun_sync.report.numbers import difference_text, interval_text, p_text, value_text
+from edgerun_sync.report.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgerun_sync.experiments.decision import Kind
+    from edgerun_sync.experiments.drift_cards import DriftCard
     from edgerun_sync.experiments.effects import Interval
-    from edgerun_sync.experiments.model_cards import DriftCard, ModelCard
     from edgerun_sync.experiments.scorecard import MetricCard, Scorecard, TreatmentCard
+    from edgerun_sync.report.model_tables import Curve
 
 RULE = (
     "The first that applies: a broken check of health is NO VERDICT; harm that is shown is ROLL BACK; a fixed analysis "
@@ -20,8 +23,6 @@ RULE = (
     "and the minimum duration over, is SHIP; an experiment that is over is INCONCLUSIVE; anything else is KEEP RUNNING."
 )
 """The rule of docs/verdict.md in one sentence."""
-
-_MEASURES_SHOWN_MAX = 16
 
 
 class Mark(NamedTuple):
@@ -73,6 +74,12 @@ class Line(NamedTuple):
     limit: float | None
     """Of a guardrail with an absolute margin: the difference that it must not pass."""
 
+    axis: tuple[float, float] = (0.0, 0.0)
+    """The least and the greatest of all that is drawn, 0 among them."""
+
+    ends: tuple[str, str] = ("", "")
+    """The same, as text."""
+
 
 class Treatment(NamedTuple):
     """One treatment."""
@@ -105,14 +112,20 @@ class View(NamedTuple):
     health: tuple[tuple[str, str, str], ...]
     """Each check: its name, 'ok', 'broken' or 'waits', and its sentence."""
 
-    units: tuple[tuple[str, ...], ...]
-    """A table: arms, units of each phase, all, planned; names first."""
+    units: Table
+    """Arms, and their units of each phase, of all and as planned."""
 
-    models: tuple[tuple[str, ...], ...]
-    """A table of measures; names first; empty where nothing is known."""
+    labels: Table
+    """How many calls have a label, by phase."""
+
+    models: tuple[Table, ...]
+    """What is known of models."""
+
+    curves: tuple[Curve, ...]
+    """Of confidences, to be drawn."""
 
     drift: tuple[str, ...]
-    """A sentence for each column that is watched."""
+    """What moved, a sentence for each column, and a sentence on those that did not."""
 
     notes: tuple[str, ...]
     """What a reader must know besides."""
@@ -143,8 +156,10 @@ def view_of(card: Scorecard) -> View:
             for found in card.findings
         ),
         units=_units(card),
-        models=_models(card.models),
-        drift=tuple(_drift(found) for found in card.drift),
+        labels=label_table(facts),
+        models=model_tables(card),
+        curves=curves(card),
+        drift=tuple(_drifts(card.drift)),
         notes=tuple(_notes(card)),
         origin=(
             ("edgerun", facts.provenance.edgerun),
@@ -170,6 +185,9 @@ def _line(card: Scorecard, metric: MetricCard, adjusted_p: float | None) -> Line
     limit = None
     if margin is not None and not margin.is_relative:
         limit = -margin.size if declared.direction == "up" else margin.size
+    drawn = [*effect.sequential[:2], *effect.fixed[:2], effect.contrast.difference, 0.0]
+    drawn += [] if limit is None else [limit]
+    axis = (min(drawn), max(drawn))
     return Line(
         role=metric.role,
         name=metric.name,
@@ -183,6 +201,8 @@ def _line(card: Scorecard, metric: MetricCard, adjusted_p: float | None) -> Line
         fixed=Mark(effect.fixed.low, effect.fixed.high),
         point=effect.contrast.difference,
         limit=limit,
+        axis=axis,
+        ends=(difference_text(declared, axis[0]), difference_text(declared, axis[1])),
     )
 
 
@@ -217,44 +237,36 @@ def _said(card: Scorecard, metric: MetricCard, adjusted_p: float | None) -> str:
     return f"Not shown to be better ({p_text(p)} after Holm).{beside}"
 
 
-def _units(card: Scorecard) -> tuple[tuple[str, ...], ...]:
+def _units(card: Scorecard) -> Table:
     facts = card.facts
     arms = dict.fromkeys([facts.plan.control, *(arm for phase in facts.phases for arm in phase.weights)])
     head = ("arm", *(f"{phase.name} from {phase.begin[:10]}" for phase in facts.phases), "units", "planned")
-    rows = [head]
+    rows = []
     for arm in arms:
         shares = [phase.weights.get(arm, 0.0) / (sum(phase.weights.values()) or 1.0) for phase in facts.phases]
         found = [phase.units.get(arm, 0) for phase in facts.phases]
         cells = [f"{units:,} at {100 * share:.3g} %" for units, share in zip(found, shares, strict=True)]
         rows.append((arm, *cells, f"{sum(found):,}", f"{facts.plan.units.get(arm, 0):,}"))
-    return tuple(rows)
+    return Table("Units", head, tuple(rows))
 
 
-def _models(cards: tuple[ModelCard, ...]) -> tuple[tuple[str, ...], ...]:
-    rows = []
+def _drifts(cards: tuple[DriftCard, ...]) -> Iterator[str]:
+    """What moved, column by column; then what did not, and what cannot be told, many in one sentence."""
+    still: dict[str, list[str]] = {}
     for card in cards:
-        of = f"{card.name} (shadow)" if card.is_shadow else card.name
-        if card.why:
-            rows.append((of, "", "", f"cannot be told: {card.why}"))
-        for name in dict.fromkeys([*card.measures, *card.differences][:_MEASURES_SHOWN_MAX]):
-            value = f"{card.measures[name].value:.4g}" if name in card.measures else ""
-            gap = card.differences.get(name)
-            against = "" if gap is None else f"{gap.value:+.4g} ({gap.low:+.4g} to {gap.high:+.4g})"
-            rows.append((of, name.replace("_", " "), value, against))
-        if card.expected is not None:
-            said = f"{card.expected.expected.value:.4g}, realised {card.expected.realised.value:.4g}"
-            rows.append((of, "expected accuracy", said, ""))
-    return (("arm", "measure", "value", "less the control, valid only at the planned end"), *rows) if rows else ()
-
-
-def _drift(card: DriftCard) -> str:
-    if card.why:
-        return f"{card.name}: cannot be told: {card.why}."
-    measured = ", ".join(
-        f"{one.measure} {one.statistic:.3g} (alarms above {one.threshold:.3g})" for one in card.measures
-    )
-    moved = [one.measure for one in card.measures if one.drifted]
-    return f"{card.name}: {'moved by ' + ' and '.join(moved) if moved else 'no alarm'}; {measured}."
+        column, _, since = card.name.partition(", since ")
+        when = f" since {since}" if since else ""
+        moved = [one.measure for one in card.measures if one.drifted]
+        if moved:
+            measured = ", ".join(
+                f"{one.measure} {one.statistic:.3g} (alarms above {one.threshold:.3g})" for one in card.measures
+            )
+            yield f"{column} moved{when} by {' and '.join(moved)}: {measured}."
+        else:
+            said = f"cannot be told{when}: {card.why}" if card.why else f"no alarm{when}"
+            still.setdefault(said, []).append(column)
+    for said, names in still.items():
+        yield f"{', '.join(names)}: {said}."
 
 
 def _notes(card: Scorecard) -> Iterator[str]:

@@ -1,0 +1,223 @@
+"""Columns of inputs and outputs, this week and the week before: what their drift is measured from.
+
+Bundles carry no profile of their training data, so what came is compared with what came before. Inputs are those of
+all calls of the bundle, whoever answered; outputs are of an arm, in the versions of the experiment. Devices have their
+own ways, so each week comes with its design effect, from the rows of each device apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import ibis
+import numpy as np
+
+from edgerun.errors import LogError
+from edgerun.log.merging import merge
+from edgerun.log.payload import unpack
+from edgerun.log.profile_values import from_value
+from edgerun.log.profiles import Numbers, PortProfile, Profile, Texts
+from edgerun.log.sketch import cell_values
+from edgerun_sync.collector.arrow.answers import as_records
+from edgerun_sync.experiments.drift import INDEPENDENT, design_effect, psi_borders
+from edgerun_sync.experiments.facts import NUMBERS, TEXTS, DriftFacts
+from edgerun_sync.experiments.histograms import histogram, text_weights
+from edgerun_sync.limits import LIMITS
+from edgerun_sync.queries.tables import PROFILES, between, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from edgerun_sync.experiments.drift import DesignEffect
+    from edgerun_sync.queries.engines import Engine
+
+SPAN = timedelta(days=7)
+"""Of what is compared, and of what it is compared with."""
+
+SINCE = "since the week before"
+
+_Key: TypeAlias = tuple[bool, str, str]
+"""Whether it is an output, its name, and of an output the arm."""
+
+
+class _Part(NamedTuple):
+    """A port of one profile, and the device that it is from."""
+
+    device: int
+    port: PortProfile
+
+
+class _Rows(NamedTuple):
+    """The numbers of one column: of each cell of each profile, and the number of its device."""
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    devices: NDArray[np.int64]
+    missing: NDArray[np.float64]
+    """By device."""
+
+
+def drift_facts(
+    engine: Engine, bundle: str, versions: Sequence[str], arms: Sequence[str], until: datetime
+) -> tuple[DriftFacts, ...]:
+    """Return the columns of the last week beside those of the week before, inputs first, at most as limits allow.
+
+    A column that is new has an empty reference. Of more profiles than the limit, some are drawn by their hash.
+
+    Args:
+        engine: that has the tables.
+        bundle: name of the bundle.
+        versions: of the experiment.
+        arms: whose outputs are watched.
+        until: the end of the last week.
+
+    Raises:
+        QueryError: the engine failed.
+    """
+    weeks = [_week(engine, bundle, versions, arms, until - shift) for shift in (SPAN, timedelta(0))]
+    found: list[DriftFacts] = []
+    for key, current in sorted(weeks[1].items()):
+        reference = _alike(weeks[0].get(key, []), current[0].port)
+        found += _columns(key, reference, _alike(current, current[0].port), LIMITS.drift_columns_max - len(found))
+    return tuple(found)
+
+
+def profile_sample(
+    bundle: str, until: datetime, most: int = LIMITS.drift_profiles_max, profiles: Any = PROFILES
+) -> Any:
+    """Ask for the profiles of a week, those of shadows left out: ``device``, ``version``, ``arm`` and ``profile``.
+
+    Raises:
+        QueryError: the time has no zone.
+    """
+    rows = between(profiles, since=until - SPAN, until=until)
+    rows = rows.filter((rows.bundle == bundle) & rows.node.isnull())
+    place = _hash(rows.device + ":" + rows.epoch + ":" + rows["row"].cast("string"))
+    ranked = rows.select("device", "epoch", "row", "version", "arm", "profile", place=place)
+    drawn = ranked.order_by(["place", "device", "epoch", "row"]).limit(most)
+    return drawn.select("device", "version", "arm", "profile")
+
+
+@ibis.udf.scalar.builtin(name="xxhash64")  # type: ignore[untyped-decorator]  # Ibis has no types
+def _hash(text: str) -> int:  # type: ignore[empty-body]  # the engine has it
+    """XXH64 of a text."""
+
+
+def _week(
+    engine: Engine, bundle: str, versions: Sequence[str], arms: Sequence[str], until: datetime
+) -> dict[_Key, list[_Part]]:
+    """The ports of all profiles that can be read."""
+    found: dict[_Key, list[_Part]] = {}
+    devices: dict[str, int] = {}
+    for row in as_records(engine.reader(statement(profile_sample(bundle, until), engine.dialect))):
+        device = devices.setdefault(row["device"], len(devices))
+        is_own = row["version"] in versions and row["arm"] in arms
+        for port in _ports(row["profile"]):
+            if is_own or not port.is_output:
+                arm = row["arm"] if port.is_output else ""
+                found.setdefault((port.is_output, port.name, arm), []).append(_Part(device, port))
+    return found
+
+
+def _ports(raw: bytes | None) -> tuple[PortProfile, ...]:
+    try:
+        return from_value(unpack(raw or b"")).ports
+    except LogError:
+        return ()
+
+
+def _alike(parts: Sequence[_Part], port: PortProfile) -> list[_Part]:
+    """Those of the same kind and width as a port: a model that was replaced may have others."""
+    is_text = isinstance(port.what, Texts)
+    return [
+        part for part in parts if part.port.columns == port.columns and isinstance(part.port.what, Texts) == is_text
+    ]
+
+
+def _columns(key: _Key, reference: list[_Part], current: list[_Part], most: int) -> Iterator[DriftFacts]:
+    is_output, port, arm = key
+    width = current[0].port.columns
+    for column in range(min(width, most)):
+        name = port if width == 1 else f"{port}[{column}]"
+        title = f"{name} of {arm}, {SINCE}" if is_output else f"{name}, {SINCE}"
+        if isinstance(current[0].port.what, Texts):
+            yield _of_texts(title, reference, current, column)
+        else:
+            yield _of_numbers(title, reference, current, column)
+
+
+def _of_numbers(title: str, reference: list[_Part], current: list[_Part], column: int) -> DriftFacts:
+    rows = [_rows(parts, column) for parts in (reference, current)]
+    sides = [histogram(side.values, side.weights, float(side.missing.sum())) for side in rows]
+    borders = psi_borders(sides[0])
+    first, second = (_effect(_binned(side, borders)) for side in rows)
+    return DriftFacts(title, sides[0], sides[1], NUMBERS, (first, second))
+
+
+def _rows(parts: Sequence[_Part], column: int) -> _Rows:
+    """The cells of a column, its zeros, and at their mean those numbers that found no room in the sketch."""
+    values, weights, devices = [np.array([])], [np.array([])], [np.array([], np.int64)]
+    missing = np.zeros(1 + max((part.device for part in parts), default=0))
+    for device, port in parts:
+        what = port.what
+        assert isinstance(what, Numbers)
+        end = int(what.cells[: column + 1].sum())
+        place = slice(end - int(what.cells[column]), end)
+        cells = what.weight[place].astype(np.float64)
+        unsketched = float(what.unsketched[column])
+        zeros = max(float(what.finite[column]) - unsketched - float(cells.sum()), 0.0)
+        values += [cell_values(what.cell[place]), np.array([0.0, float(what.mean[column])])]
+        weights += [cells, np.array([zeros, unsketched])]
+        devices.append(np.full(len(cells) + 2, device))
+        missing[device] += float(what.missing[column]) + float(what.infinite[column])
+    return _Rows(np.concatenate(values), np.concatenate(weights), np.concatenate(devices), missing)
+
+
+def _binned(rows: _Rows, borders: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of each device in each bin of the PSI, the missing ones last: [devices, bins]."""
+    bins = len(borders) + 1
+    place = rows.devices * bins + np.searchsorted(borders, rows.values)
+    counts = np.bincount(place, rows.weights, len(rows.missing) * bins).reshape(-1, bins)
+    return np.column_stack([counts, rows.missing])
+
+
+def _of_texts(title: str, reference: list[_Part], current: list[_Part], column: int) -> DriftFacts:
+    if not reference:
+        return DriftFacts(title, histogram([], []), histogram([0.0], [float(_merged(current).seen)]), TEXTS)
+    names, before, after = text_weights(_merged(reference), _merged(current), column)
+    first, second = (_effect(_by_category(parts, names, column)) for parts in (reference, current))
+    numbers = np.arange(len(names), dtype=np.float64)
+    return DriftFacts(title, histogram(numbers, before), histogram(numbers, after), TEXTS, (first, second))
+
+
+def _merged(parts: Sequence[_Part]) -> PortProfile:
+    """One profile of a port of texts, of all."""
+    profiles = [Profile(None, None, None, None, None, 0, 0, (part.port,)) for part in parts]
+    return merge(profiles).ports[0]
+
+
+def _by_category(parts: Sequence[_Part], names: Sequence[str], column: int) -> NDArray[np.float64]:
+    """Texts of each device in each category, [devices, categories]; the first is the empty text, the last the rest."""
+    counts: dict[int, Counter[str | None]] = {}
+    for device, port in parts:
+        what = port.what
+        assert isinstance(what, Texts)
+        own = counts.setdefault(device, Counter())
+        own.update(what.frequent[column])
+        own[""] += int(what.empty[column])
+        own[None] += int(what.total[column])
+    rows = []
+    for own in counts.values():
+        held = [float(own[name]) for name in names[:-1]]
+        rows.append([*held, max(own[None] - sum(held), 0.0)])
+    return np.array(rows)
+
+
+def _effect(weights: NDArray[np.float64]) -> DesignEffect:
+    """Of one device nothing is known about others: its rows are taken for independent."""
+    return design_effect(weights) if (weights.sum(axis=1) > 0).sum() >= 2 else INDEPENDENT

@@ -1,0 +1,62 @@
+"""The calls that what a report says beside its verdict is computed from: all, or those of units drawn by their hash.
+
+The tables are read once for them, with their labels; every later question is asked of what was found. A unit's hash has
+nothing to do with its arm or its calls, so the units drawn stand for all, and each comes with all of its calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgerun_sync.limits import LIMITS
+from edgerun_sync.queries.labelled import last_labels
+from edgerun_sync.queries.tables import CALLS, ask, given, microseconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from edgerun_bundles.experiment.plan import Plan
+    from edgerun_sync.queries.engines import Engine
+
+_DAY_US = 86_400 * 10**6
+_SAMPLED = "edgerun sampled calls"
+
+
+def one_in(rows: int, most: int = LIMITS.sampled_calls_max) -> int:
+    """Return of how many one is drawn so that at most about `most` rows are left: a power of two."""
+    found = 1
+    while rows > found * most:
+        found *= 2
+    return found
+
+
+def sampled_calls(engine: Engine, plan: Plan, calls: Any, labels: Any, units: Any, begin: datetime, factor: int) -> Any:
+    """Ask for calls of the units that are drawn, and return them as a table of which more is asked.
+
+    The table has a row for each answered call that its unit made in the arm in which it counts: ``arm``; ``unit``;
+    ``age``, whole days since the experiment began; ``label``, what was said; ``score``; ``truth``, the last label.
+
+    Args:
+        engine: that has the tables.
+        plan: of the experiment.
+        calls: of the experiment, as `declared.calls_of` asks for them.
+        labels: the table of labels, or some of its rows.
+        units: a row for each ``unit``, with its ``arm``.
+        begin: of the experiment.
+        factor: of how many units one is drawn, a power of two; of requests, of how many calls.
+
+    Raises:
+        QueryError: the engine failed.
+    """
+    rows = calls.filter(calls.kind.isin(CALLS))
+    if factor > 1:
+        number = rows.sequence if plan.unit == "request" else rows.unit
+        rows = rows.filter((number & (factor - 1)) == 0)
+        labels = labels.semi_join(rows, labels.id == rows.id)
+    found = last_labels(labels).select(call="id", truth="truth")
+    own = units.select(of_unit="unit", of_arm="arm")
+    joined = rows.left_join(found, rows.id == found.call)
+    joined = joined.join(own, (joined.unit == own.of_unit) & (joined.arm == own.of_arm))
+    age = (microseconds(joined.time) - round(begin.timestamp() * 10**6)) // _DAY_US
+    question = joined.select("arm", "unit", "label", "score", "truth", age=age.cast("int64"))
+    return given(engine, _SAMPLED, ask(engine, question))
