@@ -7,10 +7,12 @@ are alike (ICC 0.1). Everything goes through real segments, landing, committing 
 from __future__ import annotations
 
 import tomllib
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pytest
 
 from edgerun.log.clocks import Clocks
 from edgerun.log.policy import LogPolicy
@@ -21,12 +23,14 @@ from edgerun.testing import SimulatedDisk
 from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.collector.data import open_data
 from edgerun_sync.collector.keys import Landed
+from edgerun_sync.queries import tables
 from edgerun_sync.queries.engines import open_engine
 from edgerun_sync.queries.experiment import Version, experiment_facts
 from support.collection import commit_all, land_all
 from support.fleet import Made, log_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from edgerun_sync.experiments.facts import Facts
@@ -75,22 +79,26 @@ fallbacks = { margin = 0.02 }
 PLAN = parse_plan(tomllib.loads(DEFINITION)["experiment"], "the plan of these tests")
 
 _SHAPES = ((), (OutputShape(1, 7, 1),))
-_SOURCES = {
-    1 + number + 2 * fell: Source(
-        "cards",
-        "1.0.0",
-        ARMS[0] if fell else arm,
-        arm,
-        ("ab", arm),
-        arm,
-        "assigned",
-        "error" if fell else None,
-        None,
-        ("y",),
-    )
-    for number, arm in enumerate(ARMS)
-    for fell in (0, 1)
-}
+
+
+def sources_of(version: str) -> dict[int, Source]:
+    """What a call of a version in each arm says of where it came from; 3 and 4 are those that fell back."""
+    return {
+        1 + number + 2 * fell: Source(
+            "cards",
+            version,
+            ARMS[0] if fell else arm,
+            arm,
+            ("ab", arm),
+            arm,
+            "assigned",
+            "error" if fell else None,
+            None,
+            ("y",),
+        )
+        for number, arm in enumerate(ARMS)
+        for fell in (0, 1)
+    }
 
 
 class Calls(NamedTuple):
@@ -132,7 +140,7 @@ def calls_of(seed: int, effect: float, fault: str = "none") -> Calls:
     return Calls(*(column[order] for column in (session, arms[session], time_us, is_right, is_labelled, is_fallback)))
 
 
-def segments_of(calls: Calls, device: str = "gateway-1") -> list[Made]:
+def segments_of(calls: Calls, device: str = "gateway-1", version: str = "1.0.0") -> list[Made]:
     """The log of a device that served them, sealed."""
     disk, end_us = SimulatedDisk(), DAYS * DAY_US
     clocks = Clocks(lambda: end_us, lambda: START_US + end_us, b"a boot of tests.")
@@ -142,7 +150,7 @@ def segments_of(calls: Calls, device: str = "gateway-1") -> list[Made]:
         Note(Kind.LABEL, int(calls.time_us[at]), {"id": f"{writer.epoch:016x}-{at}", "value": 1})
         for at in labelled.tolist()
     ]
-    writer.write(_batch(calls), notes, _SOURCES)
+    writer.write(_batch(calls), notes, sources_of(version))
     writer.seal()
     writer.close()
     return [Made(Landed(device, name), body, frozenset()) for name, body in log_files(disk).items()]
@@ -156,6 +164,23 @@ def facts_of(folder: Path, calls: Calls) -> Facts:
     until = datetime.fromtimestamp((START_US + DAYS * DAY_US) / 1e6, UTC)
     with open_engine(str(folder)) as engine:
         return experiment_facts(engine, PLAN, "cards", [Version("1.0.0", SPLIT)], until=until, keys=KEYS)
+
+
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Say each question in SQL once: fleets are asked the same, and saying it takes longer than the answer."""
+    said: dict[Any, str] = {}
+    statement = tables.statement
+
+    def remembered(question: Any, dialect: str) -> str:
+        key = (question.op(), dialect)
+        if key not in said:
+            said[key] = statement(question, dialect)
+        return said[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "statement", remembered)
+        yield
 
 
 def _batch(calls: Calls) -> Batch:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgerun import EdgeRunner
+from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.experiment.published import all_running
 from edgerun_bundles.repository.admission import read_published
 from edgerun_bundles.repository.channels import read_channel
@@ -34,7 +35,7 @@ HARM, SEED = -0.2, 8
 @pytest.fixture(scope="module", autouse=True)
 def _fleets_lived_until_now():
     """Fleets whose last day is today, as a collector finds them."""
-    with pytest.MonkeyPatch.context() as patch:
+    with truths.said_once(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(truths, "START_US", int(time.time() * 1e6) - truths.DAYS * truths.DAY_US)
         yield
 
@@ -177,9 +178,8 @@ def test_before_anything_was_recorded_there_is_nothing_to_look_at(place):
 
 def test_where_nothing_is_prepared_it_says_so_and_does_nothing(place, caplog):
     place.publisher.run("bundle", "withdraw", "cards@1.0.0-control")
-    place.lived(HARM)
     for _ in range(2):
-        assert place.look().outcome == "unprepared"
+        assert rollbacks.roll_back(place.hands, *decided(place), utc_now()) == "unprepared"
     assert place.given() == ["1.0.0"]
     (entry,) = place.acts(UNPREPARED)
     assert entry["details"]["version"] == "1.0.0-control"
@@ -190,14 +190,13 @@ def test_where_nothing_is_prepared_it_says_so_and_does_nothing(place, caplog):
 def test_another_bundle_under_the_name_of_the_way_back_is_never_chosen(tmp_path, monkeypatch):
     place = Place(tmp_path, monkeypatch, "--no-rollback")
     steered.pushed(place.publisher, "1.0.0-control", experiment=None)  # in halves still
-    place.lived(HARM)
-    assert place.look().outcome == "unprepared"
+    assert rollbacks.roll_back(place.hands, *decided(place), utc_now()) == "unprepared"
     assert place.given() == ["1.0.0"]
 
 
 def test_whoever_releases_it_again_has_decided_and_is_left_alone(place):
-    place.lived(HARM)
-    place.look()
+    assert rollbacks.roll_back(place.hands, *decided(place), utc_now()) == "rolled_back"
+    assert place.given() == ["1.0.0-control"]
     place.publisher.run("bundle", "release", "cards@1.0.0", "--channel", "stable")
     assert place.look().outcome == "left"
     assert place.given()[0] == "1.0.0"
@@ -211,10 +210,9 @@ def test_the_collector_holds_no_key_of_publishers_and_says_where_it_does(place, 
     assert excess(place.hands._replace(keys=everybody), state) == ["bundle-cards", "root", "targets"]
 
 
-def test_without_the_channels_key_nothing_is_begun(place, tmp_path):
-    place.lived(HARM)
-    found = place.look(place.hands._replace(keys=Hand()))
-    assert found.outcome == "failed"
+def test_without_the_channels_key_nothing_is_begun(place):
+    with pytest.raises(RepositoryError, match="channel-stable"):
+        rollbacks.roll_back(place.hands._replace(keys=Hand()), *decided(place), utc_now())
     assert [*place.hands.objects.list(rollbacks.PREFIX)] == []
 
 
@@ -271,26 +269,25 @@ def test_a_note_is_left_to_whoever_made_it_for_a_while(place):
 
 
 def test_of_several_collectors_one_acts(place):
-    place.lived(HARM)
     barrier, found = threading.Barrier(2), []
+    state, running, note = decided(place)
 
-    def one():
+    def one(number):
         hands = place.hands._replace(audit=Audit(place.hands.objects))
         barrier.wait()
-        found.extend(look(hands, place.tables, utc_now()))
+        found.append(rollbacks.roll_back(hands, state, running, note._replace(reason=f"by {number}"), utc_now()))
 
-    threads = [threading.Thread(target=one) for _ in range(2)]
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [one.outcome for one in found].count("rolled_back") == 1
+    assert sorted(found) == ["left", "rolled_back"]
     assert place.given() == ["1.0.0-control"]
     assert len([entry for entry in Audit(place.hands.objects).entries() if entry["action"] == ACTION]) == 1
 
 
 def test_a_ramp_while_a_rollback_is_under_way_is_somebodys_decision(place):
-    place.lived(HARM)
     _, _, note = decided(place)
     assert place.hands.objects.put_new(note.key, json.dumps(note._asdict()).encode())
     place.publisher.experiment("ramp", "truth", "--weights", "control=9,challenger=1")
@@ -298,14 +295,11 @@ def test_a_ramp_while_a_rollback_is_under_way_is_somebodys_decision(place):
     assert rollbacks.complete(place.hands, later) == []
     assert place.given() == ["1.0.1", "1.0.0"]
     assert place.acts() == []
-    assert (
-        place.look().outcome == "rolled_back"
-    )  # the harm is still there, and what it does is in the new phase's version
+    assert rollbacks.roll_back(place.hands, *decided(place), utc_now()) == "rolled_back"  # its own phase has a way back
     assert place.given() == ["1.0.1-control"]
 
 
 def test_a_note_that_is_damaged_is_told_and_stops_no_look(place, caplog):
-    place.lived(HARM)
     place.hands.objects.put_new(rollbacks.note_key("other", "1", "stable"), b"no JSON")
-    assert place.look().outcome == "rolled_back"
-    assert "damaged" in caplog.text or any("damaged" in str(record.__dict__) for record in caplog.records)
+    assert place.look().outcome == "kept"
+    assert any("damaged" in str(record.__dict__) for record in caplog.records)

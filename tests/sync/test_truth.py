@@ -16,7 +16,6 @@ from scipy import stats
 from edgerun.cli import main
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
 from edgerun_sync.experiments.scorecard import scorecard
-from edgerun_sync.queries import tables
 from support import models, truths
 
 pytestmark = pytest.mark.slow
@@ -27,17 +26,7 @@ EFFECT = 0.05
 
 @pytest.fixture(scope="module", autouse=True)
 def _each_question_is_said_once():
-    """Fleets are asked the same; how Ibis says it in SQL takes longer than the answer."""
-    said, statement = {}, tables.statement
-
-    def remembered(question, dialect):
-        key = (question.op(), dialect)
-        if key not in said:
-            said[key] = statement(question, dialect)
-        return said[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "statement", remembered)
+    with truths.said_once():
         yield
 
 

@@ -72,8 +72,8 @@ def units_of(plan: Plan, rows: Any, labels: Any, before: Any) -> Any:
     """Ask for the units of an experiment: when, where and in which phase each was first exposed, and its variables.
 
     A unit that a ramp moved counts where it was first, with its calls there. The answer has a row for each unit:
-    ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first`` and ``last`` (of its calls),
-    all variables, and those from `before`.
+    ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first`` (of its calls) and ``last`` (of
+    those in any arm: whom a ramp moved did not fall silent), all variables, and those from `before`.
     """
     names = counted_names(plan)
     cells = rows.group_by(["unit", "arm"]).agg(
@@ -83,7 +83,8 @@ def units_of(plan: Plan, rows: Any, labels: Any, before: Any) -> Any:
         **{name: rows[name].sum() for name in names},
     )
     order = ibis.window(group_by="unit", order_by=[cells["first"], cells.arm])
-    ranked = cells.mutate(place=ibis.row_number().over(order))
+    heard = cells["last"].max().over(ibis.window(group_by="unit"))
+    ranked = cells.mutate(place=ibis.row_number().over(order), last=heard)
     units = ranked.filter(ranked.place == 0).drop("place")
     for name, metric in plan.metrics.items():
         if metric.kind in OUTCOMES:
