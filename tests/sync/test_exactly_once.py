@@ -80,8 +80,7 @@ class Fleet:
     def retry(self) -> None:
         """An operator has everything tried again that was set aside."""
         for held in [*quarantine.held(self.objects)]:
-            if held.batch:
-                quarantine.retry(self.objects, held, who="console")
+            quarantine.retry(self.objects, held, who="console")
 
     def step(self) -> None:
         """Something happens."""

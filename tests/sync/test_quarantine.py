@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
+from click.testing import CliRunner
 
+from edgerun.cli import main
 from edgerun_sync.collector import keys, quarantine
 from edgerun_sync.collector.arrow.tables import KINDS
 from edgerun_sync.collector.audit import Audit
@@ -17,14 +20,10 @@ from edgerun_sync.collector.erasing import erase_device
 from edgerun_sync.collector.landing import Landing, land
 from edgerun_sync.collector.rebuild import rebuild
 from edgerun_sync.errors import ContentError, StorageError
-from edgerun_sync.limits import LIMITS
 from support.collection import commit_all, content, land_all, rows_in_tables
 from support.fleet import Made
 from support.segments import NOON, labels_of
 from vectors.log import log_reference as reference
-
-SMALL = LIMITS._replace(segment_expanded_max_bytes=2000)
-"""Limits past which the segments of `wide` are."""
 
 
 def wide(device="mill", rows=65_536, text="cat" * 10):
@@ -129,6 +128,26 @@ def test_what_is_retried_in_vain_stays_with_the_latest_reason(data, monkeypatch)
     assert [*data.objects.list("inbox/")] == []
 
 
+def test_the_command_lists_what_is_held_and_has_it_tried_again(data, monkeypatch, tmp_path):
+    def run(*options):
+        result = CliRunner().invoke(main, ["collector", "quarantine", "--data", str(tmp_path / "data"), *options])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert run() == "0 in quarantine\n"
+    with monkeypatch.context() as patch:
+        refusing(patch, "bad")
+        land_all(data, good("bad"))
+        commit_all(data)
+    (held,) = map(json.loads, run("--json").splitlines())
+    assert (held["device"], held["why"]) == ("bad", "OverflowError: a number that no column has")
+    assert "bad" in run()
+    assert "1 to be tried again" in run("--retry")
+    commit_all(data)
+    assert run("--json") == ""
+    assert len(rows_in_tables(data.tables)) == 3
+
+
 def test_segments_that_cannot_be_rows_together_are_rows_as_far_as_they_can(data, monkeypatch):
     refusing(monkeypatch, "b", "d", together=True)
     segments = {device: good(device) for device in "abcd"}
@@ -146,6 +165,10 @@ def test_a_check_in_that_cannot_be_a_row_is_set_aside(data):
     assert [aside.device for aside in batch.aside] == ["oven"]
     assert len(rows_in_tables(data.tables)) == 3
     assert data.objects.get(key) is None
+    (held,) = quarantine.held(data.objects)
+    quarantine.retry(data.objects, held, who="console")
+    assert [*quarantine.held(data.objects)] == []
+    assert data.objects.get(key) is not None
 
 
 def test_a_batch_that_another_edgerun_planned_waits_for_it(data, monkeypatch):

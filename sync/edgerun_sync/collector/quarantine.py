@@ -95,6 +95,8 @@ def held(objects: Objects) -> Iterator[Held]:
 def retry(objects: Objects, found: Held, *, who: str) -> None:
     """Have what is held be tried again by whoever plans the next batch of its lane.
 
+    A check-in that fails again is gone: it was said anew since.
+
     Args:
         objects: where it is.
         found: what.
@@ -104,8 +106,16 @@ def retry(objects: Objects, found: Held, *, who: str) -> None:
         StorageError: the storage failed; call it again.
         CollectorError: the audit log cannot be appended to; likewise.
     """
+    data = objects.get(keys.quarantine_key(found.landed))
+    if not found.batch or data is None or keys.parse_tombstone(data) is not None:
+        return
     Audit(objects).append(who, "quarantine.retry", "/".join(found.landed), {"digest": found.digest})
-    objects.put_new(keys.inbox_key(found.lane, keys.Again(*found.landed)), b"")
+    if not keys.is_check_in(found.segment):
+        objects.put_new(keys.inbox_key(found.lane, keys.Again(*found.landed)), b"")
+        return
+    objects.put_new(keys.check_in_key(found.lane, *found.landed), data)
+    tombstone = keys.Tombstone(found.digest, found.size, found.batch)
+    objects.replace(keys.quarantine_key(found.landed), keys.tombstone_bytes(tombstone))
 
 
 def _said(found: Held) -> dict[str, Any]:
