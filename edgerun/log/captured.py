@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+_ITEM_MAX_BYTES = 8
+"""No type of ONNX is longer; numpy's longer floats are not the same on every machine."""
+
 
 def captured_arrays(inputs: Any) -> Any:
     """Return the inputs of a capture as arrays by name; what cannot be one stays what it is."""
@@ -19,7 +22,8 @@ def _tensor(value: dict[Any, Any]) -> Any:
     try:
         if type(data) is bytes:
             dtype = np.dtype(str(name))
-            return np.frombuffer(data, dtype if dtype.kind in "biuf" else np.uint8).reshape(shape)
+            is_plain = dtype.kind in "biuf" and dtype.itemsize <= _ITEM_MAX_BYTES
+            return np.frombuffer(data, dtype if is_plain else np.uint8).reshape(shape)
         return np.fromiter(data, object, len(data)).reshape(shape) if type(data) is list else value
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, ArithmeticError, SyntaxError):  # numpy parses names of types as Python
         return value

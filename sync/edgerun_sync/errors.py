@@ -31,6 +31,10 @@ class TableError(CollectorError):
     """A table cannot be read or written. Nothing that was landed is lost: it is committed once the table can be."""
 
 
+class ContentError(TableError):
+    """What was sent cannot become rows, whoever tries how often. It is set aside, so that nobody else waits for it."""
+
+
 class OvertakenError(TableError):
     """Another committer has changed the table since it was read. Read it again and look what is still to be done."""
 

@@ -20,6 +20,22 @@ class Limits(NamedTuple):
     segment_plain_max_bytes: int = 2**28
     """Bytes of all frames of one segment, decompressed."""
 
+    segment_expanded_max_bytes: int = 2**30
+    """Bytes of the outputs of one segment as columns: 8 for a number, one for each character of a text, and those of
+    the output's name. A frame says in few bytes what all of its rows share; a larger segment is set aside."""
+
+    source_text_max: int = 1024
+    """Characters of each text of a source and each name of an output, which every row of it has in a table."""
+
+    segment_sources_max: int = 4096
+    """Sources that one segment names: each that names its outputs in another way is a table of its own at first."""
+
+    slice_max_bytes: int = 2**26
+    """Bytes, counted likewise, after which rows that become columns of Arrow together are divided."""
+
+    reads_at_once: int = 16
+    """Objects of a bucket that are asked for before the first has come: each takes the time of a round trip."""
+
     batch_segments_max: int = 4096
     """Segments that are committed together; further ones are of the next batch."""
 

@@ -13,11 +13,11 @@ from edgerun.log.writer import LogWriter
 from edgerun.testing import SimulatedDisk
 from edgerun_sync.collector.arrow.tables import CHECK_INS, KINDS
 from edgerun_sync.collector.keys import Landed
-from edgerun_sync.errors import StorageError
+from edgerun_sync.errors import ContentError, StorageError
 from support.logs import SOURCES, batch_of, call, label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from random import Random
 
     from edgerun_sync.collector.rows import Rows
@@ -135,14 +135,25 @@ class ModelTables:
 class TablesOfModel:
     """What one process has open of the tables of a model."""
 
-    def __init__(self, model: ModelTables, before: Callable[[], None], after: Callable[[], None]) -> None:
-        self._model, self._before, self._after = model, before, after
+    def __init__(
+        self,
+        model: ModelTables,
+        before: Callable[[], None],
+        after: Callable[[], None],
+        refused: Collection[str] = (),
+    ) -> None:
+        self._model, self._before, self._after, self._refused = model, before, after, refused
 
     def committed(self, lane: int) -> int:
         self._before()
         return max(self._model.number(name, lane, len(log)) for name, log in self._model.versions.items())
 
-    def append(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
+    def files_of(self, rows: Rows) -> Rows:
+        if any(stream.device in self._refused for stream in rows.streams):
+            raise ContentError("rows of this device cannot become files")
+        return rows
+
+    def append_files(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
         for name, kinds in KINDS.items():
             found = tuple(
                 (rows.streams[int(stream)].device, int(epoch), int(row))

@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from edgerun_sync.collector import keys
+from edgerun_sync.collector import keys, quarantine
 from edgerun_sync.collector.check_ins import CheckedIn, check_in_bytes, check_in_name
 from edgerun_sync.collector.committing import Committer
 from edgerun_sync.collector.landing import Landing, land
-from edgerun_sync.errors import StorageError
+from edgerun_sync.errors import ContentError, StorageError
 from edgerun_sync.limits import LIMITS
 from support.fleet import Actor, KilledError, Memory, ModelTables, Stepping, TablesOfModel, order, pool
 
@@ -37,6 +37,7 @@ class Fleet:
         self.landings: list[tuple[Actor, object]] = []
         self.committers: list[Actor] = []
         self.check_ins = 0
+        self.hostile = self.random.sample(["device-1", "device-2", "device-3"], self.random.choice([0, 0, 1, 2]))
 
     def send(self) -> None:
         """A device sends one of its segments, in any order, perhaps while the same one is under way."""
@@ -60,19 +61,26 @@ class Fleet:
         self.acknowledged |= {row}
 
     def start_committer(self, lane: int) -> None:
-        self.committers.append(Actor(lambda actor: self._commit(actor, lane)))
+        """A committer starts: an old one, which cannot make rows of what some devices send, or a new one."""
+        refused = self.random.choice([(), self.hostile])
+        self.committers.append(Actor(lambda actor: self._commit(actor, lane, refused)))
 
-    def _commit(self, actor: Actor, lane: int) -> None:
+    def _commit(self, actor: Actor, lane: int, refused) -> None:
         objects = Stepping(self.objects, actor.before, actor.after)
-        tables = TablesOfModel(self.model, actor.before, actor.after)
+        tables = TablesOfModel(self.model, actor.before, actor.after, refused)
         committer = Committer(objects, tables, lane, now_us=lambda: 10**15, limits=LIMITS_OF_A_BATCH)
         failures = 0
         while failures < 3:
             try:
                 if committer.step() is None:
                     return
-            except StorageError:
+            except (StorageError, ContentError):
                 failures += 1
+
+    def retry(self) -> None:
+        """An operator has everything tried again that was set aside."""
+        for held in [*quarantine.held(self.objects)]:
+            quarantine.retry(self.objects, held, who="console")
 
     def step(self) -> None:
         """Something happens."""
@@ -80,6 +88,8 @@ class Fleet:
         chance = self.random.random()
         if self.random.random() < 0.03:
             self.check_in()
+        if self.hostile and self.random.random() < 0.03:
+            self.retry()
         if self.waiting and (not running or (chance < 0.15 and len(self.landings) < 6)):
             self.send()
         elif len(self.committers) < 4 and (not running or chance > 0.93):
@@ -114,10 +124,12 @@ class Fleet:
                 assert found is not Landing.CONFLICT
                 self.acknowledged |= segment.rows
                 self.sent |= segment.rows
-        for lane in range(LANES):
-            committer = Committer(self.objects, TablesOfModel(self.model, nothing, nothing), lane)
-            while committer.step():
-                pass
+        for _ in range(2):
+            for lane in range(LANES):
+                committer = Committer(self.objects, TablesOfModel(self.model, nothing, nothing), lane)
+                while committer.step():
+                    pass
+            self.retry()
 
     def land_now(self, segment) -> Landing:
         return land(self.objects, LANES, segment.landed, segment.body, digest_of(segment))
@@ -145,6 +157,7 @@ def check(fleet: Fleet) -> None:
         assert not key.startswith("checkins/"), "a check-in was left over"
         if key.startswith("inbox/"):
             assert keys.from_inbox(key).key not in fleet.objects.stored
+    assert [*quarantine.held(fleet.objects)] == []
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

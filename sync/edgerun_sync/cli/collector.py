@@ -14,6 +14,7 @@ import click
 from edgerun.cli.output import columns, examples, json_line
 from edgerun_sync.cli.collector_acting import acting_options
 from edgerun_sync.cli.export import export
+from edgerun_sync.cli.quarantine import quarantine
 from edgerun_sync.cli.tables import compact, erase, rebuild
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def audit_show(data: str, as_json: bool) -> None:
             click.echo("  ".join([f"{entry['n']:>6}", *said]))
 
 
-for command in (rebuild, compact, erase):
+for command in (rebuild, compact, erase, quarantine):
     collector.add_command(command)
 
 

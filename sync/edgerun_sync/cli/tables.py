@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from edgerun_sync.collector.data import Data
 
-_DATA = click.option("--data", required=True, metavar="DIR|s3://BUCKET/PREFIX", help="What serve was given.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+DATA = click.option("--data", required=True, metavar="DIR|s3://BUCKET/PREFIX", help="What serve was given.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 
 
 @click.command(
@@ -24,9 +24,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of 
         "edgerun collector rebuild --data /srv/edgerun", "edgerun collector rebuild --data /srv/edgerun --discard"
     ),
 )
-@_DATA
+@DATA
 @click.option("--discard", is_flag=True, help="Remove the tables that are there, first.")
-@_JSON
+@JSON
 def rebuild(data: str, discard: bool, as_json: bool) -> None:
     """Add to the tables every batch that was ever committed and that they lack, from the archives.
 
@@ -52,8 +52,8 @@ def rebuild(data: str, discard: bool, as_json: bool) -> None:
     short_help="Put small files of the tables together.",
     epilog=examples("edgerun collector compact --data /srv/edgerun"),
 )
-@_DATA
-@_JSON
+@DATA
+@JSON
 def compact(data: str, as_json: bool) -> None:
     """Put small files together, and remove those that no version of the last seven days has.
 
@@ -73,13 +73,13 @@ def compact(data: str, as_json: bool) -> None:
         "edgerun collector erase --data /srv/edgerun --device oven-7",
     ),
 )
-@_DATA
+@DATA
 @click.option("--unit", metavar="KEY", help="The key that calls were made with.")
 @click.option("--unit-hash", type=click.IntRange(-(2**63), 2**64 - 1), help="Its hash, as the tables have it.")
 @click.option("--device", metavar="NAME", help="A device: all that it ever sent, its credential, what is known of it.")
 @click.option("--at-once", is_flag=True, help="Remove old files of the tables now, under whoever still reads them.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_JSON
+@JSON
 def erase(
     data: str, unit: str | None, unit_hash: int | None, device: str | None, at_once: bool, yes: bool, as_json: bool
 ) -> None:

@@ -10,8 +10,9 @@ import hashlib
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from edgerun_sync.collector import keys
+from edgerun_sync.collector import keys, quarantine
 from edgerun_sync.collector.batches import (
+    Aside,
     Batch,
     Filling,
     Member,
@@ -20,14 +21,15 @@ from edgerun_sync.collector.batches import (
     in_turn,
     parse_batch,
 )
-from edgerun_sync.collector.check_ins import parse_check_in
-from edgerun_sync.collector.rows import Decoded, Rows, decode, rows_of
+from edgerun_sync.collector.building import Built, Gathering
 from edgerun_sync.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from edgerun_sync.collector.arrow.parquet import DayFile
     from edgerun_sync.collector.objects import Objects
+    from edgerun_sync.collector.rows import Rows
 
 
 class Tables(Protocol):
@@ -36,8 +38,11 @@ class Tables(Protocol):
     def committed(self, lane: int) -> int:
         """Return the greatest number of a batch of a lane that any table has; 0 where none has one."""
 
-    def append(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
-        """Add a batch's rows to each table that does not have this batch, durably; returns the rows, by table."""
+    def files_of(self, rows: Rows) -> Mapping[str, Sequence[DayFile]]:
+        """Return a batch's rows as the files of each table that has some; nothing is written."""
+
+    def append_files(self, lane: int, number: int, files: Mapping[str, Sequence[DayFile]]) -> dict[str, int]:
+        """Add a batch's files to each table that does not have this batch, durably; returns the rows, by table."""
 
 
 class Committed(NamedTuple):
@@ -49,6 +54,7 @@ class Committed(NamedTuple):
         segments: how many it has.
         rows: by table; empty where they had been committed before.
         damaged: bytes of the segments that no row could be read from.
+        aside: what cannot become rows, and is in quarantine; empty where it was there before.
     """
 
     lane: int
@@ -56,6 +62,7 @@ class Committed(NamedTuple):
     segments: int
     rows: dict[str, int]
     damaged: int
+    aside: tuple[Aside, ...] = ()
 
 
 class Committer:
@@ -94,34 +101,35 @@ class Committer:
         Raises:
             StorageError: the storage failed; the same batch is completed by the next call, or by anybody else's.
             TableError: a table failed; likewise.
+            ContentError: another edgerun planned the batch, and this one can make no rows of it; update it.
             CollectorError: an object is damaged.
         """
         number = self._number or max(1, self._tables.committed(self.lane))
         read: dict[Member, bytes] = {}
-        decoded: list[Decoded] = []
+        built: Built | None = None
         found = self._objects.get(keys.batch_key(self.lane, number))
         if found is None:
-            batch = self._plan(read, decoded)
+            batch, built = self._plan(read)
             if not batch.members and not batch.check_ins:
                 self._number = number
                 return None
             if not self._objects.put_new(keys.batch_key(self.lane, number), batch_bytes(batch)):
-                read, decoded = {}, []
+                read, built = {}, None
                 batch = self._batch(number)
         else:
             batch = parse_batch(found)
-        rows, damaged = self._write(number, batch, read, decoded)
+        rows, damaged, aside = self._write(number, batch, read, built)
         self._finish(number, batch)
         self._number = number + 1
-        return Committed(self.lane, number, len(batch.members), rows, damaged)
+        return Committed(self.lane, number, len(batch.members), rows, damaged, aside)
 
     def _batch(self, number: int) -> Batch:
         found = self._objects.get(keys.batch_key(self.lane, number))
         return parse_batch(found or b"")
 
-    def _plan(self, read: dict[Member, bytes], decoded: list[Decoded]) -> Batch:
+    def _plan(self, read: dict[Member, bytes]) -> tuple[Batch, Built]:
         """Step 1: read what the inbox speaks of, until a batch is full; clear away what is committed already."""
-        filling = Filling(self._limits)
+        filling, gathering = Filling(self._limits), Gathering(self._limits)
         for key in in_turn([*self._objects.list(keys.inbox_prefix(self.lane))], self._last):
             landed = keys.from_inbox(key)
             data = self._objects.get(landed.key)
@@ -130,14 +138,27 @@ class Committer:
             if keys.parse_tombstone(data) is not None:
                 self._objects.delete(key)
                 continue
-            segment = decode(landed, data)
-            read[Member(*landed, hashlib.sha256(data).hexdigest(), len(data))] = data
-            decoded.append(segment)
+            is_again = isinstance(landed, keys.Again)
+            read[Member(*landed, hashlib.sha256(data).hexdigest(), len(data), is_again)] = data
             self._last = key
-            if not filling.add(segment.rows, segment.plain):
+            if not filling.add(*gathering.add_segment(landed, data)):
                 break
-        members = tuple(sorted(read))
-        return Batch(self._now_us(), members, self._waiting_check_ins(read))
+        members, check_ins, at_us = tuple(sorted(read)), self._waiting_check_ins(read), self._now_us()
+        for member in check_ins:
+            gathering.add_check_in(member.landed, read[member])
+        built, aside = gathering.build_sound(self._tables, at_us)
+        return self._without_again(Batch(at_us, members, check_ins, aside), read), built
+
+    def _without_again(self, batch: Batch, read: dict[Member, bytes]) -> Batch:
+        """Leave out of a batch what was set aside before and cannot become rows this time either."""
+        why = {aside.landed: aside.why for aside in batch.aside}
+        failed = {member for member in batch.members if member.again and member.landed in why}
+        for member in failed:
+            quarantine.refuse_again(self._objects, member.landed, why.pop(member.landed))
+            self._objects.delete(keys.inbox_key(self.lane, member.landed))
+            del read[member]
+        members = tuple(member for member in batch.members if member not in failed)
+        return batch._replace(members=members, aside=tuple(one for one in batch.aside if one.landed in why))
 
     def _waiting_check_ins(self, read: dict[Member, bytes]) -> tuple[Member, ...]:
         """Read the check-ins that wait; none where they were looked at a moment ago."""
@@ -157,30 +178,40 @@ class Committer:
         return tuple(found)
 
     def _write(
-        self, number: int, batch: Batch, read: dict[Member, bytes], decoded: list[Decoded]
-    ) -> tuple[dict[str, int], int]:
+        self, number: int, batch: Batch, read: dict[Member, bytes], built: Built | None
+    ) -> tuple[dict[str, int], int, tuple[Aside, ...]]:
         """Steps 2 and 3, and the archive of step 4: after it, the rows are in the tables, durably."""
         archive = keys.archive_key(self.lane, number)
-        if not read:
+        if built is None:
             if self._objects.get(archive) is not None:
-                return {}, 0
-            for member in batch.members:
-                data = self._objects.get(member.landed.key)
-                if (
-                    data is not None and keys.parse_tombstone(data) is None
-                ):  # else the tables have the batch, as others saw
-                    read[member] = data
-                    decoded.append(decode(member.landed, data))
-            for member in batch.check_ins:
-                data = self._objects.get(keys.check_in_key(self.lane, *member.landed))
-                if data is not None:
-                    read[member] = data
+                return {}, 0, ()
+            self._read_again(batch, read)
+        why = {aside.landed: aside.why for aside in batch.aside}
         listed = [(member, read[member]) for member in (*batch.members, *batch.check_ins) if member in read]
-        check_ins = [parse_check_in(read[member]) for member in batch.check_ins if member in read]
-        rows = rows_of(batch.at_us, decoded, check_ins)
-        written = self._tables.append(self.lane, number, rows)
+        for member, data in listed:
+            if member.landed in why:
+                quarantine.set_aside(self._objects, member.landed, data, why[member.landed], self.lane, number)
+        listed = [(member, data) for member, data in listed if member.landed not in why]
+        if built is None:
+            gathering = Gathering(self._limits)
+            for member, data in listed:
+                add = gathering.add_check_in if keys.is_check_in(member.segment) else gathering.add_segment
+                add(member.landed, data)
+            built = gathering.build(self._tables, batch.at_us)
+        written = self._tables.append_files(self.lane, number, built.files)
         self._objects.put_new(archive, archive_bytes(listed))
-        return written, rows.damaged
+        return written, built.damaged, batch.aside
+
+    def _read_again(self, batch: Batch, read: dict[Member, bytes]) -> None:
+        """Read what a batch has that is no tombstone yet: of all else the tables have the rows, as others saw."""
+        for member in batch.members:
+            data = self._objects.get(member.landed.key)
+            if data is not None and keys.parse_tombstone(data) is None:
+                read[member] = data
+        for member in batch.check_ins:
+            data = self._objects.get(keys.check_in_key(self.lane, *member.landed))
+            if data is not None:
+                read[member] = data
 
     def _finish(self, number: int, batch: Batch) -> None:
         """Step 4: leave a tombstone of each segment, take it off the inbox, and remove the check-ins."""

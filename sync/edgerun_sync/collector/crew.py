@@ -56,6 +56,8 @@ def run(
                 failures, wait_s = 0, 0.0
                 counted = {"segments": found.segments, "rows": found.rows, "damaged": found.damaged}
                 _LOG.info("committed", extra={"lane": found.lane, "batch": found.number, **counted})
+                for aside in found.aside:
+                    _LOG.error("%s is in quarantine: %s", "/".join(aside.landed), aside.why)
                 report(found)
         stop.wait(wait_s)
 

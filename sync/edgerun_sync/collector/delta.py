@@ -115,8 +115,16 @@ class DeltaTables:
         """See Tables."""
         return max(self._fresh(name).transaction_version(_app(lane)) or 0 for name in SCHEMAS)
 
+    def files_of(self, rows: Rows) -> dict[str, list[DayFile]]:
+        """Return rows as files, by table; nothing is written. No other attempt would end otherwise.
+
+        Raises:
+            ContentError: they cannot become files.
+        """
+        return {name: day_files(rows, name) for name in SCHEMAS if count(rows, name)}
+
     def append(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
-        """See Tables."""
+        """Add a batch's rows; as `append_files` does, but only those files are made that a table lacks."""
         written = {}
         for name in SCHEMAS:
             if count(rows, name) and self._append(name, lane, number, partial(day_files, rows, name)):

@@ -69,9 +69,10 @@ def erase_device(
     archives = _rewrite_archives(data, gone, lambda _, batch: _has(batch, device), tell)
     segments = 0
     lane = keys.lane_of(device, data.lanes)
-    for prefix in (f"segments/{device}/", f"{keys.inbox_prefix(lane)}", keys.check_in_prefix(lane)):
+    own = (f"segments/{device}/", keys.quarantine_prefix(device))
+    for prefix in (*own, f"{keys.inbox_prefix(lane)}", keys.check_in_prefix(lane)):
         for key in [*data.objects.list(prefix)]:
-            if prefix.startswith("segments/") or key.rpartition("/")[2].partition("~")[0] == device:
+            if prefix in own or key.rpartition("/")[2].partition("~")[0] == device:
                 data.objects.delete(key)
                 segments += prefix.startswith("segments/")
     data.objects.delete(f"devices/{device}.json")
@@ -155,9 +156,9 @@ def _rewrite_archives(
 
 def _without(batch: Batch, device: str) -> Batch:
     members = tuple(member for member in batch.members if member.device != device)
-    return batch._replace(
-        members=members, check_ins=tuple(member for member in batch.check_ins if member.device != device)
-    )
+    check_ins = tuple(member for member in batch.check_ins if member.device != device)
+    aside = tuple(one for one in batch.aside if one.device != device)
+    return batch._replace(members=members, check_ins=check_ins, aside=aside)
 
 
 def _finish(

@@ -17,6 +17,7 @@ CONFIG = "config.json"
 _CHECK_IN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
 _BETWEEN = "~"
 """Between device and segment in an inbox, for one folder lists faster than thousands; no name has it."""
+_AGAIN = f"{_BETWEEN}again"
 _DONE = b"ERDONE1\n"
 
 
@@ -30,6 +31,17 @@ class Landed(NamedTuple):
     def key(self) -> str:
         """Where its bytes are, or its tombstone."""
         return f"segments/{self.device}/{self.segment}"
+
+
+class Again(Landed):
+    """A segment that was set aside, and is to be tried again; its bytes are in quarantine."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> str:
+        """Where its bytes are, or, once it was committed, its tombstone."""
+        return quarantine_key(self)
 
 
 class Tombstone(NamedTuple):
@@ -57,7 +69,7 @@ def inbox_prefix(lane: int) -> str:
 
 def inbox_key(lane: int, landed: Landed) -> str:
     """Return the key that says that a segment may have to be committed."""
-    return f"{inbox_prefix(lane)}{landed.device}{_BETWEEN}{landed.segment}"
+    return f"{inbox_prefix(lane)}{landed.device}{_BETWEEN}{landed.segment}{_AGAIN * isinstance(landed, Again)}"
 
 
 def from_inbox(key: str) -> Landed:
@@ -66,7 +78,23 @@ def from_inbox(key: str) -> Landed:
     Raises:
         CollectorError: it is no such key.
     """
-    return _parsed(key, is_segment, "entry of an inbox")
+    found = _parsed(key.removesuffix(_AGAIN), is_segment, "entry of an inbox")
+    return Again(*found) if key.endswith(_AGAIN) else found
+
+
+def quarantine_prefix(device: str | None = None) -> str:
+    """Return what the keys of everything that was set aside begin with, or of what a device sent of that."""
+    return "quarantine/" if device is None else f"quarantine/{device}/"
+
+
+def quarantine_key(landed: Landed) -> str:
+    """Return the key of a segment or check-in that was set aside."""
+    return f"{quarantine_prefix(landed.device)}{landed.segment}"
+
+
+def reason_key(landed: Landed) -> str:
+    """Return the key of what says why it was."""
+    return f"{quarantine_key(landed)}.json"
 
 
 def check_in_prefix(lane: int) -> str:

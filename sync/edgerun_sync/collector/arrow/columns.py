@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edgerun_sync.collector.arrow.schemas import CODED, MOMENT
+from edgerun_sync.collector.arrow.schemas import CODED, MOMENT, TIME_MAX_US, TIME_MIN_US
 from edgerun_sync.collector.rows import times_us
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edgerun_sync.collector.rows import Rows, Stream
 
 DAY_US = 86_400_000_000
-_TIME_MIN_US, _TIME_MAX_US = -62_135_596_800_000_000, 253_402_300_799_999_999
-"""The years 1 to 9999: what every engine can show."""
 _EARLY_US, _LATE_US = 400 * DAY_US, DAY_US
 
 
@@ -71,14 +69,14 @@ def where(part: Slice) -> tuple[dict[str, Any], Array]:
     """Return the columns that all tables have, but for the day, and the number of each row's day since 1970, int32."""
     streams = np.array([int(chunk.columns["boot"][0]) for chunk in part.chunks], np.int64)
     of_row = numbers_of(np.repeat(streams, part.lengths))
-    time = np.clip(np.concatenate([times_us(part.rows, chunk) for chunk in part.chunks]), _TIME_MIN_US, _TIME_MAX_US)
+    time = np.clip(np.concatenate([times_us(part.rows, chunk) for chunk in part.chunks]), TIME_MIN_US, TIME_MAX_US)
     clock = np.concatenate([chunk.columns["monotonic_us"] + chunk.columns["clock_offset_us"] for chunk in part.chunks])
     at = part.rows.at_us
     row, _ = joined(part, "row")
     columns = {
         "device": of_streams(part.rows.streams, of_row, lambda stream: stream.device),
         "time": pa.array(time).view(MOMENT),
-        "clock": pa.array(np.clip(clock, _TIME_MIN_US, _TIME_MAX_US)).view(MOMENT),
+        "clock": pa.array(np.clip(clock, TIME_MIN_US, TIME_MAX_US)).view(MOMENT),
         "boot": of_streams(part.rows.streams, of_row, _boot),
         "epoch": of_streams(part.rows.streams, of_row, lambda stream: f"{stream.epoch:016x}"),
         "row": pa.array(row.view(np.int64)),

@@ -15,7 +15,7 @@ import pyarrow as pa
 from edgerun.errors import LogError
 from edgerun.log.captured import captured_arrays
 from edgerun.log.payload import pack
-from edgerun_sync.collector.arrow.schemas import MOMENT
+from edgerun_sync.collector.arrow.schemas import MOMENT, TIME_MAX_US, TIME_MIN_US
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _UNIT_MAX = 2**64
 _OF_A_LABEL = {"id", "unit", "name", "value"}
 _TIME_MAX_US = 2**62
+_EMPTY_ROWS_MAX = 1024
+"""An array without elements that has more rows than this is told by its shape alone."""
 
 
 def values_of(part: Slice) -> list[dict[Any, Any]]:
@@ -79,7 +81,38 @@ def capture_columns(values: Sequence[dict[Any, Any]]) -> dict[str, Any]:
 
 def as_json(value: object) -> str:
     """Return any value that a log can hold as JSON, its keys as texts; NaN and infinities are the texts of them."""
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    try:
+        return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:  # a device may nest a thousand deep
+        return _deep_json(value)
+
+
+def _deep_json(value: Any) -> str:
+    """The same text, of a value however deep."""
+    out, waiting = list[str](), [(value, "")]
+    while waiting:
+        item, text = waiting.pop()
+        out.append(text)
+        match item:
+            case _Text():
+                continue
+            case dict():
+                entries = {key if type(key) is str else str(key): inner for key, inner in item.items()}
+                parts = [(inner, f"{json.dumps(key, ensure_ascii=False)}:") for key, inner in entries.items()]
+                opening, closing = "{", "}"
+            case list() | tuple():
+                parts, opening, closing = [(inner, "") for inner in item], "[", "]"
+            case _:
+                out.append(json.dumps(_plain(item), ensure_ascii=False, separators=(",", ":")))
+                continue
+        out.append(opening)
+        waiting.append((_Text(), closing))
+        waiting += [(inner, f"{',' * (place > 0)}{name}") for place, (inner, name) in reversed([*enumerate(parts)])]
+    return "".join(out)
+
+
+class _Text:
+    """Nothing but the text beside it."""
 
 
 def _plain(value: Any) -> Any:
@@ -88,6 +121,8 @@ def _plain(value: Any) -> Any:
             return {key if type(key) is str else str(key): _plain(item) for key, item in value.items()}
         case list() | tuple():
             return [_plain(item) for item in value]
+        case np.ndarray() if not value.size and math.prod(value.shape[: value.shape.index(0)]) > _EMPTY_ROWS_MAX:
+            return {"shape": [*value.shape], "data": []}
         case np.ndarray() | np.generic():
             return _plain(value.tolist())
         case float() if not math.isfinite(value):
@@ -123,7 +158,7 @@ def _moments(part: Slice, values: Sequence[object]) -> Any:
         of_chunk = slice(position, position + chunk.n)
         wall[of_chunk] = stream.timeline.wall_us(times[of_chunk])
         position += chunk.n
-    return pa.array(wall, mask=~known).view(MOMENT)
+    return pa.array(np.clip(wall, TIME_MIN_US, TIME_MAX_US), mask=~known).view(MOMENT)
 
 
 def _packed(value: dict[Any, Any]) -> bytes | None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
 from edgerun_sync.collector.arrow.tables import SLICE_ROWS, slices
-from edgerun_sync.errors import TableError
+from edgerun_sync.errors import ContentError, TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,12 +54,14 @@ def day_files(rows: Rows, table: str) -> list[DayFile]:
     """Return a batch's rows of a table as files.
 
     Raises:
-        TableError: Arrow has no form for them.
+        ContentError: Arrow has no form for them.
     """
     try:
         return _day_files(rows, table)
-    except pa.ArrowException as error:
-        raise TableError(f"rows of a batch do not become a file of the table {table}: {error}") from error
+    except pa.ArrowMemoryError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+        raise ContentError(f"rows of a batch do not become a file of the table {table}: {error}") from error
 
 
 def _day_files(rows: Rows, table: str) -> list[DayFile]:

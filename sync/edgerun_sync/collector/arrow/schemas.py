@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 MOMENT = pa.timestamp("us", "UTC")
+TIME_MIN_US, TIME_MAX_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999: what every engine can show."""
 PARTITION = "day"
 
 _WHERE = [

@@ -24,10 +24,13 @@ from edgerun_sync.collector.arrow.columns import (
 )
 from edgerun_sync.collector.arrow.outputs import output_columns
 from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
+from edgerun_sync.collector.expanding import divided
+from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edgerun.log.chunks import Chunk
     from edgerun.log.columns import Array
     from edgerun.log.rows import Source
     from edgerun_sync.collector.rows import Rows
@@ -85,13 +88,15 @@ def _fitted(column: Any, type_: pa.DataType, n: int) -> Any:
 
 
 def _slices(rows: Rows, kind: Kind) -> Iterator[Slice]:
-    chunks, n = [], 0
-    for chunk in rows.chunks.get(kind, ()):
-        chunks.append(chunk)
-        n += chunk.n
-        if n >= SLICE_ROWS:
-            yield slice_of(rows, chunks)
-            chunks, n = [], 0
+    chunks: list[Chunk] = []
+    n = size = 0
+    for whole in rows.chunks.get(kind, ()):
+        for chunk, more in divided(whole, LIMITS.slice_max_bytes):
+            if chunks and (n >= SLICE_ROWS or size + more > LIMITS.slice_max_bytes):
+                yield slice_of(rows, chunks)
+                chunks, n, size = [], 0, 0
+            chunks.append(chunk)
+            n, size = n + chunk.n, size + more
     if chunks:
         yield slice_of(rows, chunks)
 

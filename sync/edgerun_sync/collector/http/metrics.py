@@ -40,6 +40,10 @@ class Metrics:
             registry=self._registry,
         )  # fmt: skip
 
+        self._quarantined = Counter(
+            "edgerun_collector_quarantined_segments", "Segments and check-ins that cannot become rows.",
+            registry=self._registry,
+        )  # fmt: skip
         self._damaged = Counter(
             "edgerun_collector_damaged_bytes", "Bytes of segments that no row could be read from.",
             registry=self._registry,
@@ -72,6 +76,7 @@ class Metrics:
         self._committed.labels(lane).inc(sum(done.rows.values()))
         self._committed_at.labels(lane).set_to_current_time()
         self._damaged.inc(done.damaged)
+        self._quarantined.inc(len(done.aside))
 
     def compacted(self, done: Compacted) -> None:
         """Count a round of compaction."""
