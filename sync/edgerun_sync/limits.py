@@ -51,6 +51,9 @@ class Limits(NamedTuple):
     check_ins_wait_s: float = 10.0
     """Seconds that check-ins wait for each other: a table of many small commits is a slow one."""
 
+    commit_every_s: float = 2.0
+    """Seconds between the beginnings of two batches of a lane, where the first took all that waited."""
+
     lanes_max: int = 1024
     """Lanes of one collection of tables."""
 

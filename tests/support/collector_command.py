@@ -55,16 +55,31 @@ class CollectorProcess:
         self._process.stdout.close()
 
     def cpu_s(self) -> float:
-        """The CPU time that it has used, of all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """The CPU time that it and its processes have used, of all their threads; of those that ended, too."""
+        return sum(sum(map(int, _stat(pid)[11:15])) for pid in self.pids()) / os.sysconf("SC_CLK_TCK")
 
     def memory_bytes(self) -> int:
-        """The most memory that it ever had."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s*(\d+) kB", status)
-        assert found
-        return int(found[1]) * 1024
+        """The most memory that it and its processes ever had, each for itself; pages that they share count for each."""
+        return sum(_most_bytes(pid) for pid in self.pids())
+
+    def pids(self) -> list[int]:
+        """It, and the processes below it."""
+        found = [self.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        return found
+
+
+def _stat(pid: int) -> list[str]:
+    """What Linux says of a process, behind its name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _most_bytes(pid: int) -> int:
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) * 1024
 
 
 @contextmanager

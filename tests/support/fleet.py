@@ -17,7 +17,7 @@ from edgerun_sync.errors import ContentError, StorageError
 from support.logs import SOURCES, batch_of, call, label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from random import Random
 
     from edgerun_sync.collector.rows import Rows
@@ -95,6 +95,14 @@ class Memory:
     def delete(self, key: str) -> None:
         self.stored.pop(key, None)
 
+    def replace_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        for key, data in objects:
+            self.replace(key, data)
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.delete(key)
+
 
 class KilledError(BaseException):
     """The process is no more: nothing catches it."""
@@ -105,6 +113,16 @@ class Stepping:
 
     def __init__(self, objects, before: Callable[[], None], after: Callable[[], None]) -> None:
         self._objects, self._before, self._after = objects, before, after
+
+    def replace_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """In steps of their own: one may die, or fail, between any two."""
+        for key, data in objects:
+            self.replace(key, data)
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Likewise."""
+        for key in keys:
+            self.delete(key)
 
     def __getattr__(self, name: str):
         method = getattr(self._objects, name)

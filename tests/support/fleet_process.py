@@ -55,7 +55,7 @@ def collector(folder: Path, port: int, serving: Connection) -> None:
     """What ``edgerun collector serve`` runs, until it is killed."""
     data = open_data(str(folder))
     server = Server(Application(Service(data.objects, data.lanes), Metrics()).asgi(), "127.0.0.1", port)
-    with Crew(data, claims=Claims(data.objects)):
+    with Crew(data, claims=Claims(data.objects), every_s=0.1):
         serving.send(True)
         server.run()
 

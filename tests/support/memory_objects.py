@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class MemoryObjects:
@@ -35,3 +35,11 @@ class MemoryObjects:
     def delete(self, key: str) -> None:
         with self._lock:
             self.found.pop(key, None)
+
+    def replace_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        for key, data in objects:
+            self.replace(key, data)
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.delete(key)

@@ -21,7 +21,7 @@ class Scripted:
     """A committer that does what a test says."""
 
     def __init__(self, *results, lane=0):
-        self.lane, self._results = lane, list(results)
+        self.lane, self._results, self.waiting = lane, list(results), 0
         self.stop = threading.Event()
 
     def step(self):
@@ -32,6 +32,9 @@ class Scripted:
             raise result
         return result
 
+    def count_waiting(self):
+        self.waiting = 7
+
 
 def committed(number):
     return Committed(0, number, 1, {"events": 1}, 0)
@@ -39,14 +42,14 @@ def committed(number):
 
 def test_batches_are_reported_and_errors_are_tried_again(caplog):
     committer, seen = Scripted(committed(1), StorageError("503"), committed(2), None), []
-    run([committer], committer.stop, report=seen.append, idle_s=0)
+    run([committer], committer.stop, report=seen.append, every_s=0, idle_s=0)
     assert seen == [committed(1), committed(2)]
     assert "lane 0: 503; again in" in caplog.text
 
 
 def test_a_lane_that_is_not_held_is_left_alone():
     mine, theirs = Scripted(committed(1), None, lane=0), Scripted(committed(2), lane=1)
-    run([theirs, mine], mine.stop, holds=lambda lane: lane == 0, idle_s=0)
+    run([theirs, mine], mine.stop, holds=lambda lane: lane == 0, every_s=0, idle_s=0)
     assert not theirs.stop.is_set()
 
 
@@ -63,7 +66,7 @@ def test_a_crew_commits_what_is_landed_while_it_runs_and_stops_cleanly(tmp_path)
             if left == 0:
                 done.set()
 
-    with Crew(data, claims=Claims(data.objects), report=report):
+    with Crew(data, claims=Claims(data.objects), report=report, every_s=0):
         land_all(data, *segments)
         assert done.wait(WAIT_S)
     assert sorted(rows_in_tables(data.tables)) == sorted(row for segment in segments for row in segment.rows)

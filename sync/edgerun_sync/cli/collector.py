@@ -16,6 +16,7 @@ from edgerun_sync.cli.collector_acting import acting_options
 from edgerun_sync.cli.export import export
 from edgerun_sync.cli.quarantine import quarantine
 from edgerun_sync.cli.tables import compact, erase, rebuild
+from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from edgerun_bundles.repository.keys import KeyFolder
@@ -71,6 +72,14 @@ collector.add_command(export)
 )
 @click.option("--no-commit", is_flag=True, help="Only land; another collector of the same data commits.")
 @click.option(
+    "--commit-every",
+    type=click.FloatRange(0, 3600),
+    default=LIMITS.commit_every_s,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two batches of a lane, unless more waits than one takes: fewer and larger files, and later rows.",
+)
+@click.option(
     "--online-keys",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with the keys of snapshot and timestamp, which are then signed anew before they expire; "
@@ -83,6 +92,7 @@ def serve(
     cert: Path | None,
     key: Path | None,
     no_commit: bool,
+    commit_every: float,
     online_keys: Path | None,
     acting: Acting,
 ) -> None:
@@ -92,11 +102,9 @@ def serve(
     """
     if (cert is None) != (key is None):
         raise click.UsageError("--cert and --key go together")
-    from edgerun_sync.collector.audit import Audit  # noqa: PLC0415 - the tables' library is slow to load
-    from edgerun_sync.collector.claims import Claims  # noqa: PLC0415 - likewise
-    from edgerun_sync.collector.compaction import Compaction  # noqa: PLC0415 - likewise
-    from edgerun_sync.collector.crew import Crew  # noqa: PLC0415 - likewise
-    from edgerun_sync.collector.data import open_data, open_repository  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.audit import Audit  # noqa: PLC0415 - the service's libraries are slow to load
+    from edgerun_sync.collector.crew_process import CrewProcess  # noqa: PLC0415 - likewise
+    from edgerun_sync.collector.data import open_landings, open_repository  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.app import Application  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.logs import log_to_stderr  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.http.metrics import Metrics  # noqa: PLC0415 - likewise
@@ -107,22 +115,31 @@ def serve(
     log_to_stderr()
     signers = None if online_keys is None else _online_keys(online_keys)
     of_channels = acting.signers()
-    opened = open_data(data)
-    repository = open_repository(data, Audit(opened.objects))
-    service, metrics = Service(opened.objects, opened.lanes, repository), Metrics()
-    token = service.first_token()
-    server = Server(Application(service, metrics).asgi(), *listen, cert, key)
-    scheme, (host, port) = "https" if cert else "http", server.address
-    if token is not None:
-        click.echo(f"admin token, told this once: {token}")
-    click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
+    objects, lanes = open_landings(data)
     with ExitStack() as beside:
-        beside.enter_context(Upkeep(repository, signers, Audit(opened.objects)))
-        watched = (data, opened, repository, Audit(opened.objects))
-        beside.enter_context(acting.watch(*watched, [signers, of_channels], metrics.looked))
+        metrics, crew = Metrics(), None
         if not no_commit:
-            beside.enter_context(Compaction(opened.tables.another(), done=metrics.compacted))
-            beside.enter_context(Crew(opened, claims=Claims(opened.objects), report=metrics.committed))
+            started = CrewProcess(
+                data,
+                every_s=commit_every,
+                committed=metrics.committed,
+                compacted=metrics.compacted,
+                waiting=metrics.waiting,
+            )
+            crew = beside.enter_context(started)
+        repository = open_repository(data, Audit(objects))
+        service = Service(objects, lanes, repository)
+        token = service.first_token()
+        server = Server(Application(service, metrics).asgi(), *listen, cert, key)
+        if crew is not None:
+            crew.wait_until_ready()
+        scheme, (host, port) = "https" if cert else "http", server.address
+        if token is not None:
+            click.echo(f"admin token, told this once: {token}")
+        click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
+        beside.enter_context(Upkeep(repository, signers, Audit(objects)))
+        watched = (data, objects, repository, Audit(objects))
+        beside.enter_context(acting.watch(*watched, [signers, of_channels], metrics.looked))
         # When it has ended, uvicorn sends the signal that stopped it once more: what is beside it ends after that.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)

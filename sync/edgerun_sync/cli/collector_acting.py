@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edgerun_bundles.repository.publishing import Signers
     from edgerun_sync.collector.audit import Audit
-    from edgerun_sync.collector.data import Data
+    from edgerun_sync.collector.objects import Objects
     from edgerun_sync.collector.repository import Repository
     from edgerun_sync.collector.watching import Looked
 
@@ -58,7 +58,7 @@ class Acting(NamedTuple):
     def watch(
         self,
         place: str,
-        data: Data,
+        objects: Objects,
         repository: Repository,
         audit: Audit,
         keys: Collection[Signers | None],
@@ -68,7 +68,7 @@ class Acting(NamedTuple):
 
         Args:
             place: of the tables.
-            data: where notes are kept.
+            objects: where notes are kept.
             repository: where experiments run.
             audit: where acts are written down.
             keys: whose signatures count; None is nobody's.
@@ -80,7 +80,7 @@ class Acting(NamedTuple):
         from edgerun_sync.collector.watching import Tables, Watch  # noqa: PLC0415 - likewise
 
         held = Held([one for one in keys if one is not None])
-        hands = Hands(repository.storage, held, data.objects, audit)
+        hands = Hands(repository.storage, held, objects, audit)
         return Watch(hands, Tables(place, self.known_keys), every_s=self.every_s, done=done)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from obstore.store import S3Store
 from edgerun_sync.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+_REQUESTS_AT_ONCE = 16
+"""Of objects that are replaced or removed together."""
 _RETRIES_MAX = 5
 _RETRY_TIMEOUT = timedelta(seconds=30)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -68,6 +71,12 @@ class Bucket:
         with self._mapped(key):
             obstore.put(self._store, key, data, use_multipart=False)
 
+    def replace_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """See Objects."""
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="edgerun-put") as threads:
+            for _ in threads.map(lambda one: self.replace(*one), objects):
+                pass
+
     def get(self, key: str) -> bytes | None:
         """See Objects."""
         with self._mapped(key):
@@ -85,6 +94,12 @@ class Bucket:
         """See Objects."""
         with self._mapped(key), suppress(FileNotFoundError):
             obstore.delete(self._store, key)
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """See Objects."""
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="edgerun-delete") as threads:
+            for _ in threads.map(self.delete, keys):
+                pass
 
     def check(self) -> None:
         """Make sure that the service keeps to conditional puts.

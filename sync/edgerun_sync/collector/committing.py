@@ -89,6 +89,8 @@ class Committer:
         self._tables = tables
         self.lane = lane
         """Whose batches it commits."""
+        self.waiting = 0
+        """Entries of the inbox that were not looked at when the last batch was planned, for it was full."""
         self._now_us = now_us
         self._limits = limits
         self._number = 0
@@ -123,6 +125,14 @@ class Committer:
         self._number = number + 1
         return Committed(self.lane, number, len(batch.members), rows, damaged, aside)
 
+    def count_waiting(self) -> None:
+        """Count all entries of the inbox as waiting, where no batch was planned of them.
+
+        Raises:
+            StorageError: the inbox cannot be listed.
+        """
+        self.waiting = sum(1 for _ in self._objects.list(keys.inbox_prefix(self.lane)))
+
     def _batch(self, number: int) -> Batch:
         found = self._objects.get(keys.batch_key(self.lane, number))
         return parse_batch(found or b"")
@@ -130,7 +140,10 @@ class Committer:
     def _plan(self, read: dict[Member, bytes]) -> tuple[Batch, Built]:
         """Step 1: read what the inbox speaks of, until a batch is full; clear away what is committed already."""
         filling, gathering = Filling(self._limits), Gathering(self._limits)
-        for key in in_turn([*self._objects.list(keys.inbox_prefix(self.lane))], self._last):
+        listed = in_turn([*self._objects.list(keys.inbox_prefix(self.lane))], self._last)
+        self.waiting = len(listed)
+        for key in listed:
+            self.waiting -= 1
             landed = keys.from_inbox(key)
             data = self._objects.get(landed.key)
             if data is None:  # its landing was cut short, or is under way
@@ -215,9 +228,10 @@ class Committer:
 
     def _finish(self, number: int, batch: Batch) -> None:
         """Step 4: leave a tombstone of each segment, take it off the inbox, and remove the check-ins."""
-        for member in batch.members:
-            tombstone = keys.Tombstone(member.digest, member.size, number)
-            self._objects.replace(member.landed.key, keys.tombstone_bytes(tombstone))
-            self._objects.delete(keys.inbox_key(self.lane, member.landed))
-        for member in batch.check_ins:
-            self._objects.delete(keys.check_in_key(self.lane, *member.landed))
+        replaced = [
+            (member.landed.key, keys.tombstone_bytes(keys.Tombstone(member.digest, member.size, number)))
+            for member in batch.members
+        ]
+        self._objects.replace_all(replaced)
+        self._objects.delete_all([keys.inbox_key(self.lane, member.landed) for member in batch.members])
+        self._objects.delete_all([keys.check_in_key(self.lane, *member.landed) for member in batch.check_ins])

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from edgerun.errors import EdgerunError
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
+from edgerun_sync.collector.reports import Compacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,13 +23,6 @@ logger = logging.getLogger("edgerun.collector")
 
 EVERY_S = 3600.0
 """Between two rounds; moved by chance by up to half, so that several collectors do not work in step."""
-
-
-class Compacted(NamedTuple):
-    """What a round did, by table: files that were put together, and old ones that were removed."""
-
-    compacted: dict[str, int]
-    removed: dict[str, int]
 
 
 def compact_all(tables: DeltaTables, tell: Callable[[str], object] = lambda _: None) -> Compacted:

@@ -1,14 +1,21 @@
-"""The threads that commit: each looks after some lanes, one batch at a time, until it is told to stop."""
+"""The threads that commit: each looks after some lanes, one batch at a time, until it is told to stop.
+
+A batch costs a commit of several tables, however little it holds. So a lane commits what comes first at once, and then
+no more often than every few seconds, unless more waits than one batch takes.
+"""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from edgerun.errors import EdgerunError
 from edgerun_sync.collector.committing import Committed, Committer
+from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +35,8 @@ def run(
     *,
     holds: Callable[[int], bool] = lambda _: True,
     report: Callable[[Committed], object] = lambda _: None,
+    waiting: Callable[[int, int], object] = lambda *_: None,
+    every_s: float = LIMITS.commit_every_s,
     idle_s: float = IDLE_S,
 ) -> None:
     """Commit batches of some lanes by turns, until told to stop; a batch that was begun is completed.
@@ -39,27 +48,71 @@ def run(
         stop: set it to end.
         holds: whether a lane is to be looked after now.
         report: is told of each batch.
-        idle_s: how long nothing is looked at again where nothing waited.
+        waiting: is told of each lane and its inbox's entries that no batch has yet, whenever it was looked at.
+        every_s: between the beginnings of two batches of a lane, where nothing more waits.
+        idle_s: how long a lane is not looked at again where nothing waited.
     """
-    failures = 0
+    lanes = [_Lane(committer, every_s, idle_s) for committer in committers]
     while not stop.is_set():
-        wait_s = idle_s
-        for committer in committers:
-            try:
-                found = committer.step() if not stop.is_set() and holds(committer.lane) else None
-            except EdgerunError as error:
-                failures += 1
-                wait_s = random.uniform(0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(failures, 16)))  # noqa: S311 - not a secret
-                _LOG.warning("lane %d: %s; again in %.1f s", committer.lane, error, wait_s)
-                break
+        for lane in lanes:
+            if stop.is_set() or not lane.is_due():
+                continue
+            found = lane.look(holds)
             if found is not None:
-                failures, wait_s = 0, 0.0
                 counted = {"segments": found.segments, "rows": found.rows, "damaged": found.damaged}
                 _LOG.info("committed", extra={"lane": found.lane, "batch": found.number, **counted})
                 for aside in found.aside:
                     _LOG.error("%s is in quarantine: %s", "/".join(aside.landed), aside.why)
                 report(found)
-        stop.wait(wait_s)
+            waiting(lane.number, lane.waiting)
+        stop.wait(min(lane.wait_s() for lane in lanes))
+
+
+class _Lane:
+    """A lane as the thread that looks after it sees it.
+
+    Args:
+        committer: of the lane.
+        every_s: see `run`.
+        idle_s: likewise.
+    """
+
+    def __init__(self, committer: Committer, every_s: float, idle_s: float) -> None:
+        self._committer, self._every_s, self._idle_s = committer, every_s, idle_s
+        self._failures = 0
+        self._next_s = time.monotonic()
+        self.number = committer.lane
+
+    @property
+    def waiting(self) -> int:
+        """Entries of its inbox that the last batch left."""
+        return self._committer.waiting
+
+    def wait_s(self) -> float:
+        """In how many seconds it is to be looked at."""
+        return max(0.0, self._next_s - time.monotonic())
+
+    def is_due(self) -> bool:
+        """Whether it is to be looked at now."""
+        return self.wait_s() == 0
+
+    def look(self, holds: Callable[[int], bool]) -> Committed | None:
+        """Commit a batch, or complete one that was begun; None where there is none, or that failed."""
+        begun_s = time.monotonic()
+        try:
+            found = self._committer.step() if holds(self.number) else None
+        except EdgerunError as error:
+            self._failures += 1
+            wait_s = random.uniform(0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(self._failures, 16)))  # noqa: S311 - not a secret
+            self._next_s = time.monotonic() + wait_s
+            _LOG.warning("lane %d: %s; again in %.1f s", self.number, error, wait_s)
+            with suppress(EdgerunError):
+                self._committer.count_waiting()
+            return None
+        self._failures = 0
+        pause_s = self._idle_s if found is None else 0.0 if self.waiting else self._every_s
+        self._next_s = begun_s + pause_s
+        return found
 
 
 class Crew:
@@ -70,6 +123,8 @@ class Crew:
         claims: which lanes are this collector's; None for all.
         threads: how many.
         report: is told of each batch, by any thread.
+        waiting: is told of each lane and its inbox's entries that no batch has yet, by any thread.
+        every_s: between the beginnings of two batches of a lane, where nothing more waits.
     """
 
     def __init__(
@@ -79,6 +134,8 @@ class Crew:
         claims: Claims | None = None,
         threads: int = 2,
         report: Callable[[Committed], object] = lambda _: None,
+        waiting: Callable[[int, int], object] = lambda *_: None,
+        every_s: float = LIMITS.commit_every_s,
     ) -> None:
         self._claims = claims
         self._stop = threading.Event()
@@ -88,7 +145,7 @@ class Crew:
             threading.Thread(
                 target=run,
                 args=([Committer(data.objects, data.tables.another(), lane) for lane in share], self._stop),
-                kwargs={"holds": holds, "report": report},
+                kwargs={"holds": holds, "report": report, "waiting": waiting, "every_s": every_s},
                 name=f"edgerun-commit-{share[0]}",
                 daemon=True,
             )

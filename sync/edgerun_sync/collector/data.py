@@ -7,21 +7,35 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgerun_sync.collector.delta import TABLES, DeltaTables
 from edgerun_sync.collector.files import Files
-from edgerun_sync.collector.keys import CONFIG
+from edgerun_sync.collector.keys import CONFIG, TABLES
 from edgerun_sync.collector.settling import Settler, mend
 from edgerun_sync.errors import CollectorError
 from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgerun_sync.collector.audit import Audit
     from edgerun_sync.collector.buckets import Bucket
+    from edgerun_sync.collector.delta import DeltaTables
     from edgerun_sync.collector.objects import Objects
     from edgerun_sync.collector.repository import Repository
 
 DEFAULT_LANES = 2
 _FORMAT = 1
+
+
+class Landings(NamedTuple):
+    """What a collector lands in.
+
+    Attributes:
+        objects: landed segments, and whatever else has a key.
+        lanes: how many there are.
+    """
+
+    objects: Objects
+    lanes: int
 
 
 class Data(NamedTuple):
@@ -54,6 +68,21 @@ def open_data(url: str, *, lanes: int = DEFAULT_LANES) -> Data:
     found = _lanes(objects, lanes)
     tables.make()
     return Data(objects, tables, found)
+
+
+def open_landings(url: str, *, lanes: int = DEFAULT_LANES) -> Landings:
+    """Open the data at a place without their tables, whose library is large: what requests need.
+
+    Args:
+        url: as for `open_data`.
+        lanes: likewise.
+
+    Raises:
+        StorageError: the place cannot be read or written, or does not keep to conditional puts.
+        CollectorError: it belongs to another format.
+    """
+    objects: Objects = _bucket(url) if url.startswith("s3://") else Files(_folder(url))
+    return Landings(objects, _lanes(objects, lanes))
 
 
 def discard_tables(url: str) -> None:
@@ -97,14 +126,10 @@ def open_to_read(url: str) -> Data:
         CollectorError: there are no data, or those of another format.
         StorageError: the place cannot be read.
     """
-    objects: Objects
-    if url.startswith("s3://"):
-        objects, tables = _bucket(url)
-    elif not (_folder(url) / CONFIG).is_file():
+    if not url.startswith("s3://") and not (_folder(url) / CONFIG).is_file():
         raise _refused(url)
-    else:
-        objects = Files(_folder(url))
-        tables = DeltaTables(_folder(url).as_uri(), objects)
+    objects: Objects = _unchecked_bucket(url) if url.startswith("s3://") else Files(_folder(url))
+    tables = _tables(url, objects)
     found = objects.get(CONFIG)
     if found is None:
         raise _refused(url)
@@ -117,21 +142,34 @@ def _refused(url: str) -> CollectorError:
 
 def _placed(url: str) -> tuple[Objects, DeltaTables]:
     if url.startswith("s3://"):
-        bucket, tables = _bucket(url)
-        bucket.check()
-        return bucket, tables
-    folder = _folder(url)
-    files = Files(folder)
-    for table in sorted((folder / TABLES).glob("*/")):
+        bucket = _bucket(url)
+        return bucket, _tables(url, bucket)
+    files, folder = Files(_folder(url)), _folder(url) / TABLES
+    for table in sorted(folder.glob("*/")):
         mend(table)
-    return files, DeltaTables(folder.as_uri(), files, settle=Settler(folder / TABLES))
+    return files, _tables(url, files, settle=Settler(folder))
 
 
-def _bucket(url: str) -> tuple[Bucket, DeltaTables]:
-    from edgerun_sync.collector.buckets import Bucket, table_options  # noqa: PLC0415 - a folder needs no S3 client
+def _tables(url: str, objects: Objects, settle: Callable[[str], None] = lambda _: None) -> DeltaTables:
+    from edgerun_sync.collector.delta import DeltaTables  # noqa: PLC0415 - large, and whoever only lands needs none
 
-    bucket = Bucket(url)
-    return bucket, DeltaTables(url.rstrip("/"), bucket, options=table_options())
+    if not url.startswith("s3://"):
+        return DeltaTables(_folder(url).as_uri(), objects, settle=settle)
+    from edgerun_sync.collector.buckets import table_options  # noqa: PLC0415 - a folder needs no S3 client
+
+    return DeltaTables(url.rstrip("/"), objects, options=table_options())
+
+
+def _bucket(url: str) -> Bucket:
+    bucket = _unchecked_bucket(url)
+    bucket.check()
+    return bucket
+
+
+def _unchecked_bucket(url: str) -> Bucket:
+    from edgerun_sync.collector.buckets import Bucket  # noqa: PLC0415 - a folder needs no S3 client
+
+    return Bucket(url)
 
 
 def _folder(url: str) -> Path:

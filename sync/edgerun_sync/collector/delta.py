@@ -21,6 +21,7 @@ from edgerun_sync.collector.arrow.erasing import remaining
 from edgerun_sync.collector.arrow.parquet import day_files, merged_file
 from edgerun_sync.collector.arrow.schemas import PARTITION, SCHEMAS
 from edgerun_sync.collector.arrow.tables import count
+from edgerun_sync.collector.keys import TABLES
 from edgerun_sync.collector.listing import is_under_way, listed_files, small_files
 from edgerun_sync.collector.snapshots import Snapshot, snapshot_of
 from edgerun_sync.errors import OvertakenError, TableError
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from edgerun_sync.collector.objects import Objects
     from edgerun_sync.collector.rows import Rows
 
-TABLES = "tables"
 _ATTEMPTS = 20
 _CHECKPOINT_EVERY = 100
 KEEP_HOURS = 7 * 24

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONFIG = "config.json"
+TABLES = "tables"
 _CHECK_IN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{16}", re.ASCII)
 _BETWEEN = "~"
 """Between device and segment in an inbox, for one folder lists faster than thousands; no name has it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class Objects(Protocol):
@@ -27,6 +27,9 @@ class Objects(Protocol):
     def replace(self, key: str, data: bytes) -> None:
         """Make or replace an object; readers see the former bytes or these, which are durable when this returns."""
 
+    def replace_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Replace many, in any order, in less time than one after the other; a reader sees each as `replace` has it."""
+
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes; None where there is none."""
 
@@ -38,3 +41,6 @@ class Objects(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object, if there is one; after a power cut it may be there again."""
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Remove many, likewise, in any order."""

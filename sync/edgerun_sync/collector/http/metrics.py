@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
     from edgerun_sync.collector.committing import Committed
-    from edgerun_sync.collector.compaction import Compacted
+    from edgerun_sync.collector.reports import Compacted
     from edgerun_sync.collector.watching import Looked
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -39,9 +39,12 @@ class Metrics:
             "edgerun_collector_committed_timestamp_seconds", "When the last batch was committed.", ("lane",),
             registry=self._registry,
         )  # fmt: skip
-
         self._quarantined = Counter(
             "edgerun_collector_quarantined_segments", "Segments and check-ins that cannot become rows.",
+            registry=self._registry,
+        )  # fmt: skip
+        self._waiting = Gauge(
+            "edgerun_collector_waiting_segments", "Landed segments that no batch has yet.", ("lane",),
             registry=self._registry,
         )  # fmt: skip
         self._damaged = Counter(
@@ -77,6 +80,10 @@ class Metrics:
         self._committed_at.labels(lane).set_to_current_time()
         self._damaged.inc(done.damaged)
         self._quarantined.inc(len(done.aside))
+
+    def waiting(self, lane: int, segments: int) -> None:
+        """Say how many segments of a lane no batch has yet."""
+        self._waiting.labels(str(lane)).set(segments)
 
     def compacted(self, done: Compacted) -> None:
         """Count a round of compaction."""
