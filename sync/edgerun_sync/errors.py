@@ -31,6 +31,10 @@ class TableError(CollectorError):
     """A table cannot be read or written. Nothing that was landed is lost: it is committed once the table can be."""
 
 
+class TelemetryError(CollectorError):
+    """Metrics cannot be sent on: the message says why. Nothing else is the worse for it, and they are sent again."""
+
+
 class OvertakenError(TableError):
     """Another committer has changed the table since it was read. Read it again and look what is still to be done."""
 

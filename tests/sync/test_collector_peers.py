@@ -23,6 +23,7 @@ from edgerun_sync.collector.files import Files
 from edgerun_sync.collector.http.metrics import Metrics
 from edgerun_sync.errors import UnreachableError
 from edgerun_sync.names import SEGMENT_TYPE
+from edgerun_sync.queries.arms import WINDOW_S, families_of
 from support.collection import commit_all
 from support.docker_registry import free_port, wait_until_it_listens
 from support.fleet import made
@@ -152,6 +153,7 @@ def listens(host, port):
 def test_the_dashboard_asks_for_counters_that_are_there():
     exposed = re.findall(r"^# TYPE (\S+) (\S+)$", Metrics().text()[0].decode(), re.MULTILINE)
     families = {name: kind for name, kind in exposed if not name.endswith("_created")}
+    families |= {family.name: family.kind for family in families_of([], WINDOW_S)}
     asked = {name for expression in expressions() for name in re.findall(r"edgerun_\w+", expression)}
     of_histograms = {name: name.rpartition("_")[0] for name in asked if name.endswith(("_bucket", "_count", "_sum"))}
     assert all(families[name] == "histogram" for name in of_histograms.values())

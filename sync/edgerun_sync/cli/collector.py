@@ -7,13 +7,14 @@ import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgerun.cli.output import columns, examples, json_line
 from edgerun_sync.cli.export import export
 from edgerun_sync.cli.tables import compact, erase, rebuild
+from edgerun_sync.cli.telemetry import otlp_options, telemetry
 
 if TYPE_CHECKING:
     from edgerun_bundles.repository.keys import KeyFolder
@@ -73,6 +74,7 @@ collector.add_command(export)
     help="Folder with the keys of snapshot and timestamp, which are then signed anew before they expire; "
     f"{PASSPHRASE_VARIABLE} has the passphrase.",
 )
+@otlp_options
 def serve(
     data: str,
     listen: tuple[str, int],
@@ -80,6 +82,7 @@ def serve(
     key: Path | None,
     no_commit: bool,
     online_keys: Path | None,
+    **otlp: Any,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; what was acknowledged is stored, whenever that comes.
 
@@ -104,13 +107,15 @@ def serve(
     opened = open_data(data)
     repository = open_repository(data, Audit(opened.objects))
     service, metrics = Service(opened.objects, opened.lanes, repository), Metrics()
-    token = service.first_token()
+    sending = telemetry(opened, metrics, listen, **otlp)
     server = Server(Application(service, metrics).asgi(), *listen, cert, key)
     scheme, (host, port) = "https" if cert else "http", server.address
+    token = service.first_token()  # told once, so what can fail comes before
     if token is not None:
         click.echo(f"admin token, told this once: {token}")
     click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")
     with ExitStack() as beside:
+        beside.enter_context(sending)
         beside.enter_context(Upkeep(repository, signers, Audit(opened.objects)))
         if not no_commit:
             beside.enter_context(Compaction(opened.tables.another(), done=metrics.compacted))
