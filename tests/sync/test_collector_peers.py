@@ -27,7 +27,7 @@ from edgerun_sync.queries.arms import WINDOW_S, families_of
 from support.collection import commit_all
 from support.docker_registry import free_port, wait_until_it_listens
 from support.fleet import made
-from support.nginx import nginx_serving
+from support.nginx import nginx_as_documented
 from support.seaweedfs import BUCKET, seaweedfs_running
 from support.served import LABELS, device_with_labels, serving, until
 from sync.test_service_http import digest_of
@@ -77,8 +77,7 @@ def test_a_device_syncs_through_nginx_with_tls_and_prometheus_sees_it(tmp_path, 
     certificate, _ = self_signed
     (work := tmp_path / "nginx").mkdir()
     with serving(str(tmp_path / "data"), tmp_path / "log") as served:
-        passed = f"proxy_pass {served.url}; client_max_body_size 16m; proxy_request_buffering off;"
-        with nginx_serving(tmp_path, work, tls=self_signed, more=passed) as front:
+        with nginx_as_documented(served.url, work, self_signed) as front:
             with pytest.raises(UnreachableError, match="certificate"):
                 device_with_labels(front.url, served.token("enroll"), tmp_path, "pump-6")
             store = device_with_labels(front.url, served.token("enroll"), tmp_path, "pump-7", str(certificate))
