@@ -35,6 +35,10 @@ class ContentError(TableError):
     """What was sent cannot become rows, whoever tries how often. It is set aside, so that nobody else waits for it."""
 
 
+class TelemetryError(CollectorError):
+    """Metrics cannot be sent on: the message says why. Nothing else is the worse for it, and they are sent again."""
+
+
 class OvertakenError(TableError):
     """Another committer has changed the table since it was read. Read it again and look what is still to be done."""
 

@@ -84,6 +84,12 @@ class Limits(NamedTuple):
     connections_max: int = 10_000
     """Connections at once, those of one collector."""
 
+    exported_arms_max: int = 1000
+    """Arms of which metrics are sent on, those with most calls first."""
+
+    exported_arms_memory_max_bytes: int = 2**28
+    """Bytes of memory in which they are counted."""
+
     looks_max: int = 100
     """Looks at a sequential experiment that a plan counts: more hardly change its sample, and take seconds."""
 

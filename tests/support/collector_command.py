@@ -47,6 +47,11 @@ class CollectorProcess:
         """Let it end."""
         self._end(signal.SIGTERM)
 
+    def end(self, sent: signal.Signals) -> int:
+        """Let it end by a signal; returns its exit code."""
+        self._end(sent)
+        return self._process.returncode
+
     def _end(self, sent: signal.Signals) -> None:
         if self._process.poll() is None:
             self._process.send_signal(sent)

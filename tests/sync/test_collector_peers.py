@@ -23,10 +23,11 @@ from edgerun_sync.collector.files import Files
 from edgerun_sync.collector.http.metrics import Metrics
 from edgerun_sync.errors import UnreachableError
 from edgerun_sync.names import SEGMENT_TYPE
+from edgerun_sync.queries.arms import WINDOW_S, families_of
 from support.collection import commit_all
 from support.docker_registry import free_port, wait_until_it_listens
 from support.fleet import made
-from support.nginx import nginx_serving
+from support.nginx import nginx_as_documented
 from support.seaweedfs import BUCKET, seaweedfs_running
 from support.served import LABELS, device_with_labels, serving, until
 from sync.test_service_http import digest_of
@@ -76,8 +77,7 @@ def test_a_device_syncs_through_nginx_with_tls_and_prometheus_sees_it(tmp_path, 
     certificate, _ = self_signed
     (work := tmp_path / "nginx").mkdir()
     with serving(str(tmp_path / "data"), tmp_path / "log") as served:
-        passed = f"proxy_pass {served.url}; client_max_body_size 16m; proxy_request_buffering off;"
-        with nginx_serving(tmp_path, work, tls=self_signed, more=passed) as front:
+        with nginx_as_documented(served.url, work, self_signed) as front:
             with pytest.raises(UnreachableError, match="certificate"):
                 device_with_labels(front.url, served.token("enroll"), tmp_path, "pump-6")
             store = device_with_labels(front.url, served.token("enroll"), tmp_path, "pump-7", str(certificate))
@@ -152,6 +152,7 @@ def listens(host, port):
 def test_the_dashboard_asks_for_counters_that_are_there():
     exposed = re.findall(r"^# TYPE (\S+) (\S+)$", Metrics().text()[0].decode(), re.MULTILINE)
     families = {name: kind for name, kind in exposed if not name.endswith("_created")}
+    families |= {family.name: family.kind for family in families_of([], WINDOW_S)}
     asked = {name for expression in expressions() for name in re.findall(r"edgerun_\w+", expression)}
     of_histograms = {name: name.rpartition("_")[0] for name in asked if name.endswith(("_bucket", "_count", "_sum"))}
     assert all(families[name] == "histogram" for name in of_histograms.values())

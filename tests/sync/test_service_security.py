@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import msgpack
@@ -25,12 +27,15 @@ from edgerun_sync.limits import LIMITS
 from edgerun_sync.names import SEGMENT_TYPE
 from support.collector import collecting
 from support.fleet import made
+from support.publishers import founded, team
 from support.served import until
 from sync.test_service_http import CHECK_IN, digest_of
 from vectors.log import log_reference as reference
 
 ENROL = {"machine": "cd" * 32, "edgerun": "0.1.0"}
-WHO = ("nobody", "wrong", "enroll", "read", "publish", "admin", "own", "other")
+WHO = ("nobody", "wrong", "revoked", "gone", "enroll", "read", "publish", "admin", "own", "other")
+WORTHLESS = {"nobody", "wrong", "revoked", "gone"}
+"""No token, one that nobody made, an admin's that was revoked, and that of a device that was."""
 
 
 class Door(NamedTuple):
@@ -39,10 +44,16 @@ class Door(NamedTuple):
     method: str
     path: str
     may: frozenset[str]
-    body: dict | None = None
+    body: dict | bytes | None = None
+    headers: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
 
 
 EVERYONE = frozenset(WHO)
+KNOWN = EVERYONE - WORTHLESS
+PUBLISHERS = frozenset({"publish", "admin"})
+BLOB = b"any bytes"
+METADATA, BLOBS = "/v1/repository/metadata", "/v1/repository/blobs/sha256"
+IS_NEW = {"If-None-Match": "*"}
 DOORS = [
     Door("GET", "/healthz", EVERYONE),
     Door("GET", "/readyz", EVERYONE),
@@ -56,13 +67,25 @@ DOORS = [
     Door("PUT", "/v1/devices/pump-7/segments/{segment}", frozenset({"own"})),
     Door("POST", "/v1/tokens", frozenset({"admin"}), {"role": "read"}),
     Door("DELETE", "/v1/tokens/nothing", frozenset({"admin"})),
+    Door("GET", f"{METADATA}/timestamp.json", KNOWN),
+    Door("HEAD", f"{METADATA}/timestamp.json", KNOWN),
+    Door("PUT", f"{METADATA}/timestamp.json", PUBLISHERS, b"{}", IS_NEW),
+    Door("PUT", f"{METADATA}/2.targets.json", PUBLISHERS, b"{}", IS_NEW),
+    Door("GET", f"{BLOBS}/{'0' * 64}", KNOWN),
+    Door("HEAD", f"{BLOBS}/{'0' * 64}", KNOWN),
+    Door("PUT", f"{BLOBS}/{hashlib.sha256(BLOB).hexdigest()}", PUBLISHERS, BLOB),
+    Door("PUT", f"{BLOBS}/{'0' * 64}", PUBLISHERS, BLOB[:4], {"Content-Range": f"bytes 0-3/{len(BLOB)}"}),
 ]
 SEGMENT = made("pump-7", 1)[0]
 
 
 @pytest.fixture(scope="module")
-def collector():
-    with collecting() as found:
+def collector(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        founded(folder / "repository", team())
+    with collecting(folder=folder) as found:
         yield found
 
 
@@ -73,10 +96,21 @@ def tokens(collector):
         for role in Role
         if role is not Role.DEVICE
     }
+    revoked, credential = collector.service.credentials.issue(Role.ADMIN)
+    collector.ask("DELETE", f"/v1/tokens/{credential.name}", found["admin"])
+    gone = collector.device("pump-9")
+    collector.ask("DELETE", "/v1/devices/pump-9", found["admin"])
     return {
-        **found, "nobody": None, "wrong": "er1_admin_" + "A" * 43,
+        **found, "nobody": None, "wrong": "er1_admin_" + "A" * 43, "revoked": revoked, "gone": gone,
         "own": collector.device("pump-7"), "other": collector.device("pump-8"),
     }  # fmt: skip
+
+
+def kept(collector):
+    """All that the collector keeps: its objects, and the files of its repository."""
+    folder = Path(collector.service.repository.storage.where)
+    files = {str(path): path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
+    return {**collector.objects.found, **files}
 
 
 def knock(collector, door, token):
@@ -84,32 +118,35 @@ def knock(collector, door, token):
     if "segments" in path:
         headers = {"Content-Type": SEGMENT_TYPE, "Content-Digest": digest_of(SEGMENT.body), "If-None-Match": "*"}
         return collector.ask(door.method, path, token, data=SEGMENT.body, headers=headers)
+    if isinstance(door.body, bytes):
+        return collector.ask(door.method, path, token, data=door.body, headers=door.headers)
     return collector.ask(door.method, path, token, json=door.body)
 
 
 def test_the_table_of_doors_has_every_route():
     described = {(method.upper(), path) for path, item in openapi_document()["paths"].items() for method in item}
-    own = {("device", "pump-7"), ("device", "nobody-7"), ("name", "nothing")}
+    own = {("device", "pump-7"), ("device", "nobody-7"), ("name", "nothing"), ("file", "timestamp.json")}
+    own |= {("file", "2.targets.json"), ("hex", "0" * 64), ("hex", hashlib.sha256(BLOB).hexdigest())}
     listed = set()
     for door in DOORS:
         path = door.path
         for name, value in own:
             path = path.replace(f"/{value}", f"/{{{name}}}")
         listed.add((door.method, path))
-    mine = {(method, path) for method, path in described if method != "PARAMETERS" and "/repository/" not in path}
+    mine = {(method, path) for method, path in described if method != "PARAMETERS"}
     assert listed == mine
 
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: f"{door.method} {door.path}")
 def test_each_role_gets_in_where_it_may_and_nowhere_else(collector, tokens, door, who):
-    before = dict(collector.objects.found)
+    before = kept(collector)
     status = knock(collector, door, tokens[who]).status_code
     if who in door.may:
-        assert status in {200, 201, 204, 404}
+        assert status in ({412, 422} if door.headers == IS_NEW else {200, 201, 202, 204, 404})
     else:
-        assert status == (401 if who in {"nobody", "wrong"} else 403)
-        assert collector.objects.found == before
+        assert status == (401 if who in WORTHLESS else 403)
+        assert kept(collector) == before
 
 
 # Logs.
@@ -127,7 +164,9 @@ def test_no_token_is_in_the_log_or_the_counters(collector, tokens, monkeypatch):
         for door in DOORS:
             for token in secrets:
                 answer = knock(collector, door, token)
-                if "token" in (answer.json() if "json" in answer.headers.get("content-type", "") else {}):
+                if "token" in (
+                    answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else {}
+                ):
                     secrets = secrets | {answer.json()["token"]}
         for token in secrets:
             collector.ask("GET", f"/v1/devices/{token}")
@@ -190,6 +229,12 @@ def test_a_request_whose_end_can_be_read_in_two_ways_hides_no_other(collector, r
     else:
         assert statuses == [400]
     assert collector.ask("GET", "/healthz").status_code == 200
+
+
+def test_nobody_is_sent_to_the_host_that_a_request_names(collector, tokens):
+    for path in ("/v1/enroll/", "/v1/devices/", "/healthz/", f"{METADATA}/timestamp.json/", "//evil.example/healthz"):
+        request = f"GET {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode()
+        assert raw(collector, request).startswith(b"HTTP/1.1 404"), path
 
 
 def test_a_head_without_end_is_refused(collector):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import random
 import re
 import time
@@ -120,6 +121,7 @@ class Transport:
         self._sleep = sleep
         self._session = requests.Session()
         self._session.trust_env = not reference.is_loopback  # a proxy would see what is meant for this machine alone
+        self._session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True  # an authority may be trusted there, too
         self._session.headers.update({"User-Agent": "edgerun", "Accept-Encoding": "identity"})
 
     def __enter__(self) -> Transport:

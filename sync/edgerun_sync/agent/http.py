@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -147,6 +147,27 @@ class _PacedBody:
         self._pace.take(len(piece))
         self._at += len(piece)
         return piece
+
+
+class WatchedSession(requests.Session):
+    """A session of the HTTP library, for another library that sends by one and does not tell all that comes of it.
+
+    Attributes:
+        outcome: of the last request: a response, or what was raised.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcome: requests.Response | Exception | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """See requests.Session."""
+        try:
+            self.outcome = found = super().request(*args, **kwargs)
+        except Exception as error:
+            self.outcome = error
+            raise
+        return found
 
 
 def content_digest(body: bytes) -> str:

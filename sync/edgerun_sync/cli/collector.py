@@ -7,7 +7,7 @@ import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ from edgerun_sync.cli.collector_acting import acting_options
 from edgerun_sync.cli.export import export
 from edgerun_sync.cli.quarantine import quarantine
 from edgerun_sync.cli.tables import compact, erase, rebuild
+from edgerun_sync.cli.telemetry import otlp_options, telemetry
 from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ collector.add_command(export)
     f"{PASSPHRASE_VARIABLE} has the passphrase.",
 )
 @acting_options
+@otlp_options
 def serve(
     data: str,
     listen: tuple[str, int],
@@ -95,6 +97,7 @@ def serve(
     commit_every: float,
     online_keys: Path | None,
     acting: Acting,
+    **otlp: Any,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; what was acknowledged is stored, whenever that comes.
 
@@ -129,11 +132,12 @@ def serve(
             crew = beside.enter_context(started)
         repository = open_repository(data, Audit(objects))
         service = Service(objects, lanes, repository)
-        token = service.first_token()
         server = Server(Application(service, metrics).asgi(), *listen, cert, key)
         if crew is not None:
             crew.wait_until_ready()
+        beside.enter_context(telemetry(data, metrics, listen, **otlp))
         scheme, (host, port) = "https" if cert else "http", server.address
+        token = service.first_token()  # told once, so what can fail comes before
         if token is not None:
             click.echo(f"admin token, told this once: {token}")
         click.echo(f"collector at {scheme}://{f'[{host}]' if ':' in host else host}:{port}, data in {data}")

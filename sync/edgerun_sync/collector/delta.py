@@ -276,9 +276,14 @@ class DeltaTables:
         Raises:
             TableError: one cannot be read.
         """
-        return {name: self._snapshot(name) for name in SCHEMAS}
+        return {name: self.snapshot(name) for name in SCHEMAS}
 
-    def _snapshot(self, name: str) -> Snapshot:
+    def snapshot(self, name: str) -> Snapshot:
+        """Return the newest version of a table.
+
+        Raises:
+            TableError: it cannot be read.
+        """
         url, version = self.url(name), self._fresh(name).version()
         frozen = DeltaTable(url, version=version, storage_options=self._options)  # no writer of ours moves this one on
         return snapshot_of(frozen, url, lambda: DeltaStorageHandler(url, self._options))

@@ -7,11 +7,12 @@ from urllib.parse import unquote
 from urllib.request import url2pathname
 
 from edgerun_sync.collector.arrow.datasets import dataset_of
-from edgerun_sync.collector.arrow.schemas import as_schema
+from edgerun_sync.collector.arrow.schemas import PARTITION, as_schema
 from edgerun_sync.errors import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
 
 _READER_VERSION_MAX = 2
 """From 3 on, a file may have rows that another file says are gone."""
@@ -39,6 +40,10 @@ class Snapshot(NamedTuple):
     def is_local(self) -> bool:
         """Whether the files have paths."""
         return self.url.startswith(_LOCAL)
+
+    def since(self, day: date) -> Snapshot:
+        """Return the same without the files of earlier days, so that nobody opens them; a bucket's dataset has all."""
+        return self._replace(files=tuple(file for file in self.files if _day_of(file) >= day.isoformat()))
 
 
 def snapshot_of(frozen: Any, url: str, storage: Callable[[], Any]) -> Snapshot:
@@ -69,3 +74,8 @@ def snapshot_of(frozen: Any, url: str, storage: Callable[[], Any]) -> Snapshot:
         return dataset_of(storage(), paths, schema)
 
     return Snapshot(url, frozen.version(), tuple(files), schema, dataset)
+
+
+def _day_of(file: str) -> str:
+    """The day of a file, which its folder is named by."""
+    return file.rsplit("/", 2)[-2].removeprefix(f"{PARTITION}=")

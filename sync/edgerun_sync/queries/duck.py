@@ -38,6 +38,8 @@ class DuckDB:
     Args:
         snapshots: the tables' versions, by name.
         further: tables of Arrow, by name.
+        threads: that it may keep busy; None for one of each core.
+        memory_max_bytes: that it may take; None for most of the machine's.
 
     Raises:
         QueryError: a table's files cannot be read.
@@ -45,13 +47,24 @@ class DuckDB:
 
     dialect = "duckdb"
 
-    def __init__(self, snapshots: Mapping[str, Snapshot], further: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        snapshots: Mapping[str, Snapshot],
+        further: Mapping[str, Any],
+        *,
+        threads: int | None = None,
+        memory_max_bytes: int | None = None,
+    ) -> None:
         self.versions: Mapping[str, int] = {name: snapshot.version for name, snapshot in snapshots.items()}
         self._connection = duckdb.connect()
         self._run("SET TimeZone = 'UTC'")
         self._run("SET python_enable_replacements = false")
         spilled = Path(tempfile.gettempdir()) / f"edgerun-query-{os.getpid()}"
         self._run(f"SET temp_directory = {_text(str(spilled))}")
+        if threads is not None:
+            self._run(f"SET threads = {threads}")
+        if memory_max_bytes is not None:
+            self._run(f"SET memory_limit = '{memory_max_bytes} B'")
         folders = {str(Path(file).parents[1]) for snapshot in snapshots.values() for file in snapshot.files[:1]}
         self._run(f"SET allowed_directories = [{', '.join(map(_text, sorted(folders)))}]")
         self._run("SET enable_external_access = false")
@@ -77,6 +90,10 @@ class DuckDB:
         """See Engine."""
         with _mapped():
             self._connection.register(name, table)
+
+    def interrupt(self) -> None:
+        """Let what another thread asks end in KeyboardInterrupt."""
+        self._connection.interrupt()
 
     def close(self) -> None:
         """See Engine."""

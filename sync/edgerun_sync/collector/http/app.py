@@ -70,7 +70,9 @@ class Application:
             Route(f"{files}/blobs/sha256/{{hex}}", self._answered(bundles.put_blob), methods=["PUT"]),
         ]
         handlers: Any = {HTTPException: _http_problem, Exception: _unexpected}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        found = Starlette(routes=routes, exception_handlers=handlers)
+        found.router.redirect_slashes = False  # it would send whoever asks to the host that the request names
+        return found
 
     # ---- what every route shares ----
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from edgerun_sync.collector.families import Buckets, Family, Point
+
 if TYPE_CHECKING:
+    from prometheus_client import Metric
+
     from edgerun_sync.collector.committing import Committed
     from edgerun_sync.collector.reports import Compacted
     from edgerun_sync.collector.watching import Looked
@@ -61,6 +65,10 @@ class Metrics:
         self._looks = Counter(
             "edgerun_collector_looks", "Looks at experiments that run.", ("outcome",), registry=self._registry
         )
+        self._exports = Counter(
+            "edgerun_collector_exports", "Attempts to send metrics by OTLP.", ("what", "outcome"),
+            registry=self._registry,
+        )  # fmt: skip
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
@@ -95,6 +103,39 @@ class Metrics:
         """Count a look at an experiment."""
         self._looks.labels(found.outcome).inc()
 
+    def exported(self, what: str, outcome: str) -> None:
+        """Count an attempt to send metrics on."""
+        self._exports.labels(what, outcome).inc()
+
+    def families(self) -> list[Family]:
+        """Return all counters, for whoever sends them on."""
+        return [_family(metric) for metric in self._registry.collect()]
+
     def text(self) -> tuple[bytes, str]:
         """Return all counters as Prometheus reads them, and the media type of that."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+def _family(metric: Metric) -> Family:
+    """A family of the client library's, whose samples are named by what follows the family's name."""
+    found: dict[tuple[tuple[str, str], ...], tuple[dict[str, float], list[tuple[float, float]]]] = {}
+    for sample in metric.samples:
+        labels = tuple(pair for pair in sample.labels.items() if pair[0] != "le")
+        numbers, upto = found.setdefault(labels, ({}, []))
+        if "le" in sample.labels:
+            upto.append((float(sample.labels["le"]), sample.value))
+        else:
+            numbers[sample.name.removeprefix(metric.name)] = sample.value
+    if metric.type == "histogram":
+        buckets = (_buckets(dict(labels), numbers, upto) for labels, (numbers, upto) in found.items())
+        return Family(metric.name, metric.documentation, "histogram", tuple(buckets))
+    suffix, is_count = ("_total", True) if metric.type == "counter" else ("", False)
+    points = (Point(dict(labels), numbers[suffix], numbers.get("_created")) for labels, (numbers, _) in found.items())
+    return Family(metric.name + suffix, metric.documentation, "counter" if is_count else "gauge", tuple(points))
+
+
+def _buckets(labels: dict[str, str], numbers: dict[str, float], upto: list[tuple[float, float]]) -> Buckets:
+    counts = [int(count) for _, count in upto]
+    apart = tuple(count - before for count, before in zip(counts, [0, *counts], strict=False))
+    bounds = tuple(bound for bound, _ in upto[:-1])
+    return Buckets(labels, bounds, apart, numbers["_sum"], numbers.get("_created"))

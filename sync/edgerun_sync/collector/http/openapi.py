@@ -108,6 +108,15 @@ def _get_file(summary: str, media_type: str, *, has_ranges: bool) -> dict[str, A
     return operation
 
 
+def _head_file(summary: str, get: dict[str, Any]) -> dict[str, Any]:
+    """What GET answers, without the file; a file that is not there is said without a reason, too."""
+    said = {"Allow": "what the token may do", "Upload-Offset": "to a publisher, the bytes of it that are there"}
+    headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in said.items()}
+    responses = dict(get["responses"])
+    responses["404"] = {"description": _REFUSALS[404], "headers": headers}
+    return {**get, "summary": summary, "responses": responses}
+
+
 def _put_file(
     summary: str, answers: dict[int, tuple[str, str | None]], refused: int, max_bytes: int, *headers: dict[str, Any]
 ) -> dict[str, Any]:
@@ -130,15 +139,19 @@ def _repository_paths() -> dict[str, Any]:
         {201: ("it is whole and in its place", None), 202: ("Upload-Offset says how much is there", None)},
         409, LIMITS.upload_part_max_bytes, _header("Content-Range", span),
     )  # fmt: skip
+    get_metadata = _get_file("A file of metadata.", "application/json", has_ranges=False)
+    get_blob = _get_file("A blob.", "application/octet-stream", has_ranges=True)
     return {
         "/v1/repository/metadata/{file}": {
             "parameters": [_FILE],
-            "get": _get_file("A file of metadata.", "application/json", has_ranges=False),
+            "get": get_metadata,
+            "head": _head_file("Whether there is one, and what the token may do.", get_metadata),
             "put": put_metadata,
         },
         "/v1/repository/blobs/sha256/{hex}": {
             "parameters": [_HEX],
-            "get": _get_file("A blob.", "application/octet-stream", has_ranges=True),
+            "get": get_blob,
+            "head": _head_file("Whether there is one, and how much of it.", get_blob),
             "put": put_blob,
         },
     }
