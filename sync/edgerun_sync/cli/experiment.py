@@ -11,6 +11,7 @@ import click
 
 from edgerun.cli.output import examples, json_line
 from edgerun_bundles.cli.signing import REPOSITORY_OPTION
+from edgerun_sync.cli.experiment_holdout import holdout
 from edgerun_sync.cli.query import ENGINE
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.limits import LIMITS
@@ -49,6 +50,9 @@ _UNTIL = click.option("--until", callback=parse_time, metavar="TIME", help="What
 )
 def experiment() -> None:
     """Write an experiment down before it runs, and read its scorecard afterwards: docs/experiments.md."""
+
+
+experiment.add_command(holdout)
 
 
 @experiment.command(
@@ -163,7 +167,9 @@ def report(
     """Print the scorecard of the experiment NAME: health first, then effects, and the verdict with its reason."""
     if (data is None) == (facts is None):
         raise click.UsageError("give --data and --bundle, or --facts")
-    found = _kept(facts) if facts is not None else _asked(str(data), engine, _read(bundles, repository), keys, until)
+    found = (
+        _kept(facts) if facts is not None else _asked(str(data), engine, read_bundles(bundles, repository), keys, until)
+    )
     if found.plan.name != name:
         raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
     from edgerun_sync.experiments.scorecard import scorecard  # noqa: PLC0415 - brings scipy
@@ -212,8 +218,8 @@ def _kept(path: Path) -> Facts:
     return parse_facts(document["facts"] if isinstance(document, dict) and "facts" in document else document, str(path))
 
 
-def _read(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
-    """The bundles; whoever looks at them later needs none of their files."""
+def read_bundles(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
+    """Return the bundles; whoever looks at them later needs none of their files."""
     from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
 
     if not bundles:
@@ -244,12 +250,13 @@ def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | No
         node = bundle.graph.nodes[found.node]
         assert isinstance(node, RandomSplit)
         versions.append(Version(bundle.version, node.split, gates_of(node, bundle.graph.holdout)))
-    known = None if keys is None else _lines(keys)
+    known = None if keys is None else read_keys(keys)
     with open_engine(data, engine) as opened:
         return experiment_facts(opened, found, last.name, versions, until=until, keys=known)
 
 
-def _lines(path: Path) -> list[str]:
+def read_keys(path: Path) -> list[str]:
+    """Return the keys of a file, one a line."""
     try:
         return [line for line in path.read_text("utf-8").splitlines() if line]
     except (OSError, ValueError) as error:
