@@ -167,9 +167,7 @@ def report(
     """Print the scorecard of the experiment NAME: health first, then effects, and the verdict with its reason."""
     if (data is None) == (facts is None):
         raise click.UsageError("give --data and --bundle, or --facts")
-    found = (
-        _kept(facts) if facts is not None else _asked(str(data), engine, read_bundles(bundles, repository), keys, until)
-    )
+    found = _kept(facts) if facts is not None else _asked(str(data), engine, _read(bundles, repository), keys, until)
     if found.plan.name != name:
         raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
     from edgerun_sync.experiments.scorecard import scorecard  # noqa: PLC0415 - brings scipy
@@ -218,8 +216,8 @@ def _kept(path: Path) -> Facts:
     return parse_facts(document["facts"] if isinstance(document, dict) and "facts" in document else document, str(path))
 
 
-def read_bundles(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
-    """Return the bundles; whoever looks at them later needs none of their files."""
+def _read(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
+    """The bundles; whoever looks at them later needs none of their files."""
     from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
 
     if not bundles:
@@ -250,13 +248,12 @@ def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | No
         node = bundle.graph.nodes[found.node]
         assert isinstance(node, RandomSplit)
         versions.append(Version(bundle.version, node.split, gates_of(node, bundle.graph.holdout)))
-    known = None if keys is None else read_keys(keys)
+    known = None if keys is None else _lines(keys)
     with open_engine(data, engine) as opened:
         return experiment_facts(opened, found, last.name, versions, until=until, keys=known)
 
 
-def read_keys(path: Path) -> list[str]:
-    """Return the keys of a file, one a line."""
+def _lines(path: Path) -> list[str]:
     try:
         return [line for line in path.read_text("utf-8").splitlines() if line]
     except (OSError, ValueError) as error:

@@ -69,12 +69,12 @@ def holdout(
 
     Health comes first. Read it once, when the holdout ends.
     """
-    from edgerun_sync.cli.experiment import read_bundles, read_keys  # noqa: PLC0415 - the group imports this module
+    from edgerun_sync.cli.experiment import _lines, _read  # noqa: PLC0415 - the group imports this module
     from edgerun_sync.experiments.held_out import holdout_card  # noqa: PLC0415 - brings scipy
     from edgerun_sync.report.holdout_text import holdout_document, holdout_text  # noqa: PLC0415 - likewise
 
-    opened = read_bundles(bundles, repository)
-    card = holdout_card(_asked(name, data, engine, opened, None if keys is None else read_keys(keys), until), alpha)
+    opened = _read(bundles, repository)
+    card = holdout_card(_asked(name, data, engine, opened, None if keys is None else _lines(keys), until), alpha)
     click.echo(json_line(holdout_document(card)) if as_json else holdout_text(card))
 
 
