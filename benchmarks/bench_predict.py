@@ -63,6 +63,37 @@ def test_predict_with_three_sticky_arms_against_a_bare_run(benchmark: BenchmarkF
     benchmark(runner.predict, inputs, key=KEYS[0])
 
 
+def test_predict_in_a_slice_and_behind_a_holdout_against_neither(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    plain, path = sticky_runner(tmp_path, models.mlp())
+    layer = {"name": "search", "from": 0, "to": 0.5}
+    split = {"kind": "random_split", "weights": ARMS, "split_key": "session_id", "layer": layer}
+    held = {"name": "2026-h2", "share": 0.05, "split_key": "session_id"}
+    bundle.write(
+        tmp_path / "layered",
+        name="bench",
+        version="1",
+        models=dict.fromkeys(ARMS, path),
+        nodes={"ab": split},
+        route="ab",
+        holdout=held,
+    )
+    layered = EdgeRunner.open(tmp_path / "layered")
+    inputs = {"x": np.random.default_rng(0).normal(size=(1, 30)).astype(np.float32)}
+
+    def predict(runner: EdgeRunner) -> Callable[[], None]:
+        def run() -> None:
+            for key in KEYS:
+                runner.predict(inputs, key=key)
+
+        return run
+
+    comparison = side_by_side(
+        "predict in a slice, behind a holdout", predict(layered), predict(plain), items=len(KEYS), rounds=101
+    )
+    benchmark.extra_info["ratio"] = comparison.ratio
+    benchmark(layered.predict, inputs, key=KEYS[0])
+
+
 def test_predict_of_a_20_ms_model_against_a_bare_run(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     runner, path = sticky_runner(tmp_path, models.slow())
     session = bare_session(path)

@@ -62,7 +62,7 @@ def _gates(
 @split.command(
     epilog=examples(
         "edgerun split explain checkout-button user-7 --weights control=90,green=10",
-        "edgerun split explain cards/ab user-7 --weights a=1,b=1 --layer search 0 1/3 --holdout 2026-h2 0.05",
+        "edgerun split explain shop/ab user-7 --weights a=1,b=1 --layer ads 0 1/3",
     )
 )
 @click.argument("salt")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import onnx as onnx_library
@@ -379,6 +380,34 @@ def test_diff_tells_models_nodes_and_the_share_of_keys_that_move(build, invoke, 
     page = invoke("bundle", "diff", tmp_path / "a.tar", tmp_path / "d.tar").stdout
     assert "40 % of its keys move" in page
     assert "model     ~ challenger: sha256:" in page
+
+
+def test_diff_counts_the_keys_that_a_slice_and_a_holdout_move(make_bundle, invoke):
+    def at(place, start, end, **fields):
+        layer = {"name": "search", "from": start, "to": end}
+        node = {"kind": "random_split", "weights": {"champion": 1, "challenger": 1}, "split_key": "user"}
+        return make_bundle(place, nodes={"ab": {**node, "layer": layer}}, **fields)
+
+    held = {"name": "2026-h2", "share": 0.5, "split_key": "user"}
+    folders = [at("a", 0, 0.5), at("b", 0, 0.75), at("c", 0, 0.75, holdout=held)]
+    first, second = (json.loads(invoke("bundle", "diff", *pair, "--json").stdout) for pair in pairwise(folders))
+    assert first["nodes"]["changed"]["ab"]["moved"] == 1 / 8
+    assert first["nodes"]["changed"]["ab"]["fields"] == {
+        "layer": [{"name": "search", "from": 0, "to": 0.5}, {"name": "search", "from": 0, "to": 0.75}]
+    }
+    assert second["nodes"]["changed"]["ab"]["moved"] == 3 / 16
+    assert second["nodes"]["changed"]["ab"]["fields"] == {}
+    assert second["holdout"]["added"] == held
+    page = invoke("bundle", "diff", *folders[1:]).stdout
+    assert "18.75 % of its keys move" in page
+    assert "holdout   + share: 0.5" in page
+
+
+def test_a_bundle_is_built_with_the_holdout_of_its_definition(build, invoke, tmp_path):
+    held = "[models]\n", '[holdout]\nname = "2026-h2"\nshare = "1/3"\nsplit_key = "session_id"\n[models]\n'
+    build(*EXPERIMENT, held)
+    document = json.loads(invoke("bundle", "show", tmp_path / "toy.tar", "--json").stdout)
+    assert document["holdout"] == {"name": "2026-h2", "share": "1/3", "split_key": "session_id"}
 
 
 def test_a_parent_spares_keys_where_an_arm_is_added(build, invoke, onnx, tmp_path):

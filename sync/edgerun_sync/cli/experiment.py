@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerun.cli.output import examples, json_line
+from edgerun_sync.cli.experiment_holdout import holdout
 from edgerun_sync.cli.experiment_phases import DATA, UNTIL
 from edgerun_sync.cli.experiment_promote import promote
 from edgerun_sync.cli.experiment_report import off_policy, report
@@ -37,7 +38,7 @@ def experiment() -> None:
     """Write an experiment down before it runs, steer it, and read its scorecard: docs/experiments.md."""
 
 
-for command in (start, ramp, stop, promote, status, report, off_policy):
+for command in (start, ramp, stop, promote, status, report, off_policy, holdout):
     experiment.add_command(command)
 
 

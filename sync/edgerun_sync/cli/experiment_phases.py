@@ -16,6 +16,7 @@ from edgerun_sync.limits import LIMITS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgerun.bundle import Bundle
     from edgerun_bundles.experiment.published import Published
     from edgerun_sync.experiments.facts import Facts
 
@@ -94,3 +95,19 @@ def lines_of(path: Path) -> list[str]:
         return [line for line in path.read_text("utf-8").splitlines() if line]
     except (OSError, ValueError) as error:
         raise ExperimentError(f"{path} cannot be read as keys, one a line, in UTF-8: {error}") from error
+
+
+def read_bundles(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
+    """Return bundles as they are named; whoever looks at them later needs none of their files.
+
+    Raises:
+        BundleError: one cannot be read.
+        RepositoryError: one cannot be fetched.
+    """
+    from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
+
+    found = []
+    for path in bundles:
+        with opened(path, repository) as one:
+            found.append(one.bundle)
+    return found

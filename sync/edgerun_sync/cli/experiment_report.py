@@ -9,7 +9,7 @@ import click
 
 from edgerun.cli.output import examples, json_line
 from edgerun_bundles.cli.signing import REPOSITORY_OPTION
-from edgerun_sync.cli.experiment_phases import DATA, UNTIL, facts_of, kept_facts, lines_of, phases_in
+from edgerun_sync.cli.experiment_phases import DATA, UNTIL, facts_of, kept_facts, lines_of, phases_in, read_bundles
 from edgerun_sync.cli.experiment_step import parse_weights
 from edgerun_sync.cli.query import ENGINE
 from edgerun_sync.errors import ExperimentError
@@ -162,23 +162,12 @@ def _facts_of(
     if facts is not None:
         found = kept_facts(facts)
     elif bundles:
-        found = _asked(str(data), engine, _read(bundles, repository), keys, until)
+        found = _asked(str(data), engine, read_bundles(bundles, repository), keys, until)
     else:
         found = facts_of(phases_in(repository, name), str(data), engine, keys, until)
         name = found.plan.name
     if found.plan.name != name:
         raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
-    return found
-
-
-def _read(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
-    """The bundles; whoever looks at them later needs none of their files."""
-    from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
-
-    found = []
-    for path in bundles:
-        with opened(path, repository) as one:
-            found.append(one.bundle)
     return found
 
 

@@ -61,6 +61,13 @@ def expected(split: Split, keys: Any, gates: Sequence[Gate] = ()) -> Any:
     return found.mutate(expected=ibis.cases(*arms))
 
 
+def passing(gate: Gate, keys: Any) -> Any:
+    """Ask whether a gate lets keys through: a row for each, with ``unit``, its hash, and ``passes``."""
+    known = keys.filter(keys.key.notnull())
+    known = known.select(unit=_hash(known.key), point=_point(gate.salt, known.key))
+    return known.select(known.unit, passes=(known.point >= gate.start) & (known.point < gate.end))
+
+
 def audit(split: Split, keys: Any, events: Any = EVENTS, gates: Sequence[Gate] = ()) -> Any:
     """Ask whether calls of known keys have the arms that a split gives them.
 

@@ -9,13 +9,15 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
 
-from edgerun.split import Split
+from edgerun.enrolment import Gate
+from edgerun.split import Split, xxh64
 from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.queries.duck import DuckDB
 from edgerun_sync.queries.experiment import Version, experiment_facts
+from vectors.split import split_reference as reference
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 ARMS = ("old", "new")
@@ -184,3 +186,25 @@ def test_matrices_are_of_as_many_classes_as_the_limit_says(classes):
 def test_where_nothing_was_recorded_that_is_said():
     with pytest.raises(ExperimentError, match="no call of cards 1 or 2 was assigned to old or new"):
         facts_of([], [])
+
+
+def test_who_is_known_and_who_is_audited_is_who_the_slice_and_the_traffic_enrol():
+    keys, gates = [f"user-{number}" for number in range(UNITS)], (Gate("search/layer", 0, 2**31, "other_slice"),)
+    enrolled = {number for number, key in enumerate(keys) if reference.point_of("search/layer", key) < 2**31}
+    wrong = min({*range(UNITS)} - enrolled)
+    events, labels = made()
+    for event in events:
+        key = keys[event["unit"]]
+        is_in = event["unit"] in enrolled or event["unit"] == wrong
+        event["arm"] = SPLIT.assign(key) if is_in else None
+        event["assignment"] = "assigned" if is_in else "other_slice"
+        event["unit"] = int(np.uint64(xxh64(key.encode())).astype(np.int64))
+    versions = [Version(name, SPLIT, gates) for name in ("1", "2")]
+    tables = {"events": table("events", [{k: v for k, v in row.items() if k != "truth"} for row in events])}
+    tables |= {"labels": table("labels", labels), "profiles": table("profiles", [])}
+    plan = PLAN._replace(metrics={"accuracy": PLAN.metrics["accuracy"]}, success=())
+    with DuckDB({}, tables) as engine:
+        health = experiment_facts(engine, plan, "cards", versions, until=BEGIN + timedelta(days=20), keys=keys).health
+    assert sum(health.assigned.values()) == len(enrolled)
+    assert {*health.assigned} == {*ARMS}
+    assert (health.audited, health.misassigned) == (len(enrolled) + 1, 1)
