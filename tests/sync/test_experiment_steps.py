@@ -11,7 +11,7 @@ import pytest
 from edgerun.split import Split
 from edgerun_bundles.errors import PublishedMeanwhileError
 from edgerun_bundles.experiment.carrying_out import carry_out
-from edgerun_bundles.experiment.published import read_version
+from edgerun_bundles.experiment.published import phases_so_far, read_version
 from edgerun_bundles.experiment.steering import Terms, decide_ramp
 from edgerun_bundles.repository.workplace import Workplace
 from edgerun_sync.collector.credentials import Role
@@ -132,6 +132,28 @@ def test_what_was_steered_is_looked_up_by_name(shop):
     ]
     shop.experiment("stop", "truth")
     assert shop.says("experiment", "status") == "no experiment runs\n"
+
+
+def test_a_ramp_stays_behind_what_goes_first_for_some(shop):
+    shop.experiment("start", "cards@1.1.0", "--channel", "stable", "--share", "50%")
+    steered.pushed(shop, "2.0.0", "--channel", "stable", "--group", "lab", experiment=None)
+    shop.experiment("ramp", "truth", *FEW)
+    assert shop.channel() == [
+        ("2.0.0", 1_000_000, ("lab",)),
+        ("1.1.1", 500_000, ()),  # as many devices as before, and others
+        ("1.1.0", 500_000, ()),
+    ]
+
+
+def test_a_version_that_was_published_later_and_runs_nowhere_is_a_draft(shop):
+    shop.experiment("start", "cards@1.1.0", "--channel", "stable", *FEW)
+    steered.pushed(shop, "2.0.0")
+    place = Workplace.open(shop.place)
+    found = phases_so_far(place.source, place.read(), "truth")
+    assert [phase.listed.version for phase in found] == ["1.1.0", "1.1.1"]
+    shop.experiment("stop", "truth")
+    found = phases_so_far(place.source, place.read(), "truth")
+    assert [phase.listed.version for phase in found] == ["1.1.0", "1.1.1", "2.0.0"]
 
 
 def test_a_dry_run_tells_all_and_publishes_nothing(shop):

@@ -130,6 +130,27 @@ def phases_of(source: Source, state: State, experiment: str, progress: Progress 
     return sorted(known, key=lambda found: (found.listed.published, _numbers(found.listed.version)))
 
 
+def phases_so_far(source: Source, state: State, experiment: str, progress: Progress = unseen) -> list[Published]:
+    """Return the versions of an experiment up to the last that a channel gives to devices; all where none does.
+
+    What was published after that one is a draft, whose plan says nothing of what runs. Else as `phases_of`.
+
+    Raises:
+        RepositoryError: as `phases_of`.
+    """
+    phases = phases_of(source, state, experiment, progress)
+    bundle = phases[0].listed.name
+    runs = {
+        phase.listed.version
+        for channel, of in channels_of(Draft(state))
+        if of == bundle
+        for found in running_in(source, state, channel, of)[1]
+        for phase in found.phases
+    }
+    last = max((place for place, phase in enumerate(phases) if phase.listed.version in runs), default=len(phases) - 1)
+    return phases[: last + 1]
+
+
 def running_in(source: Source, state: State, channel: str, bundle: str) -> tuple[Channel, list[Running]]:
     """Return a channel's document for a bundle, and the experiments in it.
 
