@@ -265,6 +265,13 @@ def test_a_report_that_does_not_say_ship_of_what_is_published_promotes_nobody(re
     assert trial.channel(of="trials") == [("1.1.0", 1_000_000, ())]
 
 
+def test_a_closed_gate_is_a_line_of_json_too(trial, tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps({**report_of(effect=-0.2), "bundle": "trials"}))
+    asked = ("promote", "trial", "challenger", "--facts", tmp_path / "report.json", "--json")
+    found = json.loads(trial.experiment(*asked, code=3))
+    assert ([gate["passed"] for gate in found["gates"]], found["published"]) == ([False], False)
+
+
 def test_a_report_that_says_ship_promotes(trial, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({**report_of(), "bundle": "trials"}))
     done = trial.experiment("promote", "trial", "challenger", "--facts", tmp_path / "report.json")

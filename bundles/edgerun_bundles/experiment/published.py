@@ -140,13 +140,7 @@ def phases_so_far(source: Source, state: State, experiment: str, progress: Progr
     """
     phases = phases_of(source, state, experiment, progress)
     bundle = phases[0].listed.name
-    runs = {
-        phase.listed.version
-        for channel, of in channels_of(Draft(state))
-        if of == bundle
-        for found in running_in(source, state, channel, of)[1]
-        for phase in found.phases
-    }
+    runs = {phase.listed.version for found in all_running(source, state, bundle) for phase in found.phases}
     last = max((place for place, phase in enumerate(phases) if phase.listed.version in runs), default=len(phases) - 1)
     return phases[: last + 1]
 
@@ -172,14 +166,14 @@ def running_in(source: Source, state: State, channel: str, bundle: str) -> tuple
     return document, found
 
 
-def all_running(source: Source, state: State) -> list[Running]:
-    """Return every experiment in every channel.
+def all_running(source: Source, state: State, bundle: str | None = None) -> list[Running]:
+    """Return every experiment in every channel, of one bundle where it is named.
 
     Raises:
         RepositoryError: something cannot be read.
     """
-    channels = channels_of(Draft(state))
-    return [found for channel, bundle in channels for found in running_in(source, state, channel, bundle)[1]]
+    channels = [(channel, of) for channel, of in channels_of(Draft(state)) if bundle in {None, of}]
+    return [found for channel, of in channels for found in running_in(source, state, channel, of)[1]]
 
 
 def running(source: Source, state: State, experiment: str, channel: str | None = None) -> Running:
@@ -196,10 +190,8 @@ def running(source: Source, state: State, experiment: str, channel: str | None =
         BundleError: its plan is wrong.
     """
     bundle, name = parse_experiment(experiment)
-    everywhere = all_running(source, state)
-    known = [
-        found for found in everywhere if found.newest.experiment == name and bundle in {None, found.channel.bundle}
-    ]
+    everywhere = all_running(source, state, bundle)
+    known = [found for found in everywhere if found.newest.experiment == name]
     chosen = [found for found in known if channel in {None, found.channel.channel}]
     if not chosen:
         others = [f"{found.newest.experiment} in {found.channel.channel}" for found in (known or everywhere)]
