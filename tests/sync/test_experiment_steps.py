@@ -77,6 +77,7 @@ def test_what_a_step_did_and_what_it_came_from_is_in_the_provenance(shop):
         "name": "truth", "action": "start", "traffic": 1, "weights": {"control": "95", "challenger": "5"},
     }  # fmt: skip
     assert [parent["name"] for parent in back["parents"]] == ["cards@1.1.1"]
+    assert back["parameters"]["experiment"]["weights"] == {"control": "1", "challenger": "0"}
 
 
 def test_stopping_gives_what_was_prepared_and_sends_nothing(shop):
@@ -125,12 +126,13 @@ def test_what_was_steered_is_looked_up_by_name(shop):
     assert [phase["version"] for phase in found["phases"]] == ["1.1.0", "1.1.1", "1.1.2"]
     assert [[one["channel"] for one in phase["channels"]] for phase in found["phases"]] == [[], [], ["stable"]]
     assert found["phases"][2]["traffic"] == 0.5
-    text = shop.says("experiment", "status", "truth")
-    assert "control 95 %, challenger 5 %" in text
-    assert shop.experiment("status")["running"] == [
+    running = shop.experiment("status")["running"]
+    assert running == [
         {"experiment": "truth", "bundle": "cards", "channel": "stable", "version": "1.1.2", "versions": ["1.1.2"]}
     ]
-    shop.experiment("stop", "truth")
+    text = shop.says("experiment", "status", "truth")
+    assert "control 95 %, challenger 5 %" in text
+    assert "stable gives 1.1.2-control to all devices" in shop.says("experiment", "stop", "truth")
     assert shop.says("experiment", "status") == "no experiment runs\n"
 
 

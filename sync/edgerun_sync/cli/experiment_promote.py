@@ -29,7 +29,7 @@ REPORT_MAX_AGE = timedelta(days=1)
     short_help="Give all keys to a treatment that ships.",
     epilog=examples(
         "edgerun experiment promote challenger challenger --facts report.json",
-        "edgerun experiment promote challenger challenger --data /srv/edgerun --keys customers.txt",
+        "edgerun experiment promote challenger challenger --data /srv/edgerun --known-keys customers.txt",
         'edgerun experiment promote cards/challenger challenger --force "the champion has a bug"',
     ),
 )
