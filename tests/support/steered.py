@@ -15,6 +15,7 @@ from edgerun_bundles.repository import keys as keys_module
 from support import models, truths
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pytest
@@ -66,12 +67,14 @@ def publisher(folder: Path, patch: pytest.MonkeyPatch, place: str | None = None)
     return found
 
 
-def planned(folder: Path, version: str = "1.1.0", name: str = "cards", **fields: Any) -> Layout:
+def planned(
+    folder: Path, version: str = "1.1.0", name: str = "cards", arms: Sequence[str] = truths.ARMS, **fields: Any
+) -> Layout:
     """The layout of a bundle with the plan of `truths`, in halves."""
     place = folder / f"{name}-{version}"
     place.mkdir(parents=True)
     definition = tomllib.loads(truths.DEFINITION)
-    paths = {arm: place / f"{arm}.onnx" for arm in truths.ARMS}
+    paths = {arm: place / f"{arm}.onnx" for arm in arms}
     for number, path in enumerate(paths.values()):
         path.write_bytes(models.steady(2.0 + number))
     given = {

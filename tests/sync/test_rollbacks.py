@@ -10,8 +10,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import requests
+from click.testing import CliRunner
 
 from edgerun import EdgeRunner
+from edgerun.cli import main
 from edgerun_bundles.errors import RepositoryError
 from edgerun_bundles.experiment.published import all_running
 from edgerun_bundles.repository.admission import read_published
@@ -26,7 +29,9 @@ from edgerun_sync.collector.rollbacks import ACTION, UNPREPARED, Hands
 from edgerun_sync.collector.watching import Tables, excess, look
 from support import steered, truths
 from support.collection import commit_all, land_all
+from support.collector_command import collector_running
 from support.publishers import Hand, PowerCutError
+from support.serve import wait_until
 
 pytestmark = pytest.mark.slow
 HARM, SEED = -0.2, 8
@@ -41,6 +46,7 @@ def _fleets_lived_until_now():
 
 
 WRITES_MAX = 100
+LOOKED = 'edgerun_collector_looks_total{outcome="rolled_back"} 1.0'
 
 
 class Countdown:
@@ -117,7 +123,12 @@ def place(tmp_path, monkeypatch):
     return Place(tmp_path, monkeypatch)
 
 
-def test_harm_is_rolled_back_once_and_written_down_with_its_reason_and_facts(place, tmp_path):
+def test_harm_is_rolled_back_once_by_what_devices_take_and_written_down_with_its_reason_and_facts(place, tmp_path):
+    store, root = tmp_path / "store", tmp_path / "root.json"
+    root.write_text(place.publisher.says("bundle", "repository", "show", "--root"))
+    joining = ("--root", root, "--bundle", "cards", "--channel", "stable", "--store", store)
+    place.publisher.run("device", "join", place.publisher.place, *joining)
+    place.publisher.run("device", "update", "--store", store)
     place.lived(HARM)
     found = place.look()
     assert (found.outcome, found.version) == ("rolled_back", "1.0.0"), found
@@ -132,26 +143,14 @@ def test_harm_is_rolled_back_once_and_written_down_with_its_reason_and_facts(pla
     assert place.audit.verify().problem is None
     assert look(place.hands, place.tables, utc_now()) == []
     assert len(place.acts()) == 1
-
-
-def test_a_device_takes_what_was_rolled_back_to_by_its_normal_update(place, tmp_path):
-    store = tmp_path / "store"
-    root = tmp_path / "root.json"
-    root.write_text(place.publisher.says("bundle", "repository", "show", "--root"))
-    joining = ("--root", root, "--bundle", "cards", "--channel", "stable", "--store", store)
-    place.publisher.run("device", "join", place.publisher.place, *joining)
-    place.publisher.run("device", "update", "--store", store)
-    place.lived(HARM)
-    place.look()
     place.publisher.run("device", "update", "--store", store)
     with EdgeRunner.open(store) as runner:
         served = {runner.predict({"x": np.ones((1, 2), np.float32)}, key=key).model for key in truths.KEYS[:40]}
         assert (runner.bundle.version, served) == ("1.0.0-control", {"control"})
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_where_arms_are_alike_nothing_is_ever_rolled_back(place, seed):
-    place.lived(0.0, seed=seed)
+def test_where_arms_are_alike_nothing_is_rolled_back(place):
+    place.lived(0.0, seed=3)
     assert place.look().outcome == "kept"
     assert place.given() == ["1.0.0"]
     assert place.acts() == []
@@ -303,3 +302,27 @@ def test_a_note_that_is_damaged_is_told_and_stops_no_look(place, caplog):
     place.hands.objects.put_new(rollbacks.note_key("other", "1", "stable"), b"no JSON")
     assert place.look().outcome == "kept"
     assert any("damaged" in str(record.__dict__) for record in caplog.records)
+
+
+def test_the_command_looks_and_acts_by_itself(place, tmp_path):
+    place.lived(HARM)
+    options = ("--no-commit", "--act-on-rollback", "--channel-keys", tmp_path / "channel-keys", "--known-keys")
+    with collector_running(place.data, *map(str, options), str(tmp_path / "known")) as collector:
+        wait_until(place.acts)
+        wait_until(lambda: LOOKED in requests.get(f"{collector.url}/metrics", timeout=30).text)
+    assert place.given() == ["1.0.0-control"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--act-on-rollback",), "go together"),
+        (("--channel-keys", "."), "go together"),
+        (("--act-on-rollback", "--channel-keys", "."), "holds no private key"),
+    ],
+)
+def test_a_collector_that_could_not_act_says_so_at_the_start(options, said, tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGERUN_KEY_PASSPHRASE", steered.PASSPHRASE)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["collector", "serve", "--data", str(tmp_path / "data"), *options])
+    assert (done.exit_code, said in done.output) == (2, True), done.output

@@ -1,5 +1,6 @@
-"""The plan of an experiment: what is written down before it runs, and is changed only by a version that shows it.
+"""The plan of an experiment, which is written down before it runs, and the versions of a bundle in which it runs.
 
-It is the section ``[experiment]`` of a bundle's definition and the field ``experiment`` of its ``bundle.json``; every
-field is in docs/experiments.md. Nothing here computes: `edgerun_sync.experiments` does.
+The plan is the section ``[experiment]`` of a bundle's definition and the field ``experiment`` of its ``bundle.json``;
+docs/experiments.md has every field. `versions` and `releases` say what a step changes, purely; `published` reads what a
+repository has of it; `steering` decides a step, and `carrying_out` publishes it. The statistics are `edgerun_sync`'s.
 """

@@ -76,8 +76,10 @@ def _layouts(source: Source, step: Step, scratch: Path) -> list[Layout]:
         return layouts
     origin, parent = origin_of(source, step.parent, scratch), step.parent
     for document in step.made:
-        is_back = document["version"] != step.version
-        said = {**step.said, "action": "prepare to stop"} if is_back else step.said
+        said = dict(step.said)
+        if document["version"] != step.version:
+            weights = document["nodes"][step.change.node]["split"]["weights"]
+            said |= {"action": "prepare to stop", "weights": {arm: str(weight) for arm, weight in weights.items()}}
         layouts.append(derived(parent, origin, document, said, scratch))
         made = layouts[-1].manifest
         listed = parent.listed._replace(version=made.version, digest=made.digest)

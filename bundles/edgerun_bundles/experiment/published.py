@@ -130,6 +130,21 @@ def phases_of(source: Source, state: State, experiment: str, progress: Progress 
     return sorted(known, key=lambda found: (found.listed.published, _numbers(found.listed.version)))
 
 
+def phases_so_far(source: Source, state: State, experiment: str, progress: Progress = unseen) -> list[Published]:
+    """Return the versions of an experiment up to the last that a channel gives to devices; all where none does.
+
+    What was published after that one is a draft, whose plan says nothing of what runs. Else as `phases_of`.
+
+    Raises:
+        RepositoryError: as `phases_of`.
+    """
+    phases = phases_of(source, state, experiment, progress)
+    bundle = phases[0].listed.name
+    runs = {phase.listed.version for found in all_running(source, state, bundle) for phase in found.phases}
+    last = max((place for place, phase in enumerate(phases) if phase.listed.version in runs), default=len(phases) - 1)
+    return phases[: last + 1]
+
+
 def running_in(source: Source, state: State, channel: str, bundle: str) -> tuple[Channel, list[Running]]:
     """Return a channel's document for a bundle, and the experiments in it.
 
@@ -151,14 +166,14 @@ def running_in(source: Source, state: State, channel: str, bundle: str) -> tuple
     return document, found
 
 
-def all_running(source: Source, state: State) -> list[Running]:
-    """Return every experiment in every channel.
+def all_running(source: Source, state: State, bundle: str | None = None) -> list[Running]:
+    """Return every experiment in every channel, of one bundle where it is named.
 
     Raises:
         RepositoryError: something cannot be read.
     """
-    channels = channels_of(Draft(state))
-    return [found for channel, bundle in channels for found in running_in(source, state, channel, bundle)[1]]
+    channels = [(channel, of) for channel, of in channels_of(Draft(state)) if bundle in {None, of}]
+    return [found for channel, of in channels for found in running_in(source, state, channel, of)[1]]
 
 
 def running(source: Source, state: State, experiment: str, channel: str | None = None) -> Running:
@@ -175,10 +190,8 @@ def running(source: Source, state: State, experiment: str, channel: str | None =
         BundleError: its plan is wrong.
     """
     bundle, name = parse_experiment(experiment)
-    everywhere = all_running(source, state)
-    known = [
-        found for found in everywhere if found.newest.experiment == name and bundle in {None, found.channel.bundle}
-    ]
+    everywhere = all_running(source, state, bundle)
+    known = [found for found in everywhere if found.newest.experiment == name]
     chosen = [found for found in known if channel in {None, found.channel.channel}]
     if not chosen:
         others = [f"{found.newest.experiment} in {found.channel.channel}" for found in (known or everywhere)]

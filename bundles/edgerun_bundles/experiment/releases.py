@@ -23,6 +23,13 @@ def in_use(channel: Channel) -> tuple[Release, ...]:
     )
 
 
+def ahead_of(channel: Channel, version: str, new: Release) -> Channel:
+    """Return a channel with a release right before the first of another version, which it has."""
+    releases = [*channel.releases]
+    place = next(number for number, found in enumerate(releases) if found.version == version)
+    return channel._replace(releases=keep_needed([*releases[:place], new, *releases[place:]]))
+
+
 def stopped(channel: Channel, versions: Collection[str], control: Release) -> Channel:
     """Return a channel without some versions, whose devices get another one or what they had before.
 

@@ -18,7 +18,7 @@ from edgerun_bundles.experiment.published import (
     running_in,
     taken_versions,
 )
-from edgerun_bundles.experiment.releases import replaced, stopped
+from edgerun_bundles.experiment.releases import ahead_of, replaced, stopped
 from edgerun_bundles.experiment.versions import (
     Change,
     control_only,
@@ -152,7 +152,8 @@ def decide_ramp(source: Source, state: State, experiment: str, channel: str | No
             "or the devices with: edgerun bundle release"
         )
     release = _release(change, terms, found.release)
-    return _step(source, state, "ramp", parent.experiment, parent, change, with_release(found.channel, release), terms)
+    document = ahead_of(found.channel, parent.listed.version, release)
+    return _step(source, state, "ramp", parent.experiment, parent, change, document, terms)
 
 
 def decide_stop(source: Source, state: State, experiment: str, channel: str | None, version: str | None = None) -> Step:

@@ -37,16 +37,16 @@ UNTIL = click.option("--until", callback=parse_time, metavar="TIME", help="What 
 
 
 def phases_in(repository: str | None, experiment: str) -> list[Published]:
-    """Return the phases of an experiment that a repository lists.
+    """Return the phases of an experiment that a repository lists, up to the one that runs.
 
     Raises:
         InputError: no repository is chosen.
         RepositoryError: it has no such experiment, or something cannot be read.
     """
-    from edgerun_bundles.experiment.published import phases_of  # noqa: PLC0415 - the TUF library is slow to load
+    from edgerun_bundles.experiment.published import phases_so_far  # noqa: PLC0415 - the TUF library is slow to load
 
     place = reading(repository)
-    return phases_of(
+    return phases_so_far(
         place.source, place.read(), experiment, lambda length: progress_bar(length, "looking through the versions")
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgerun.cli.output import examples, printable
+from edgerun.cli.output import examples, json_line, printable
 from edgerun_sync.cli.experiment_phases import facts_of, kept_facts, phases_in
 from edgerun_sync.cli.experiment_step import CHANNEL, VERSION, step_options, take_step
 from edgerun_sync.cli.query import ENGINE
@@ -29,7 +29,7 @@ REPORT_MAX_AGE = timedelta(days=1)
     short_help="Give all keys to a treatment that ships.",
     epilog=examples(
         "edgerun experiment promote challenger challenger --facts report.json",
-        "edgerun experiment promote challenger challenger --data /srv/edgerun --keys customers.txt",
+        "edgerun experiment promote challenger challenger --data /srv/edgerun --known-keys customers.txt",
         'edgerun experiment promote cards/challenger challenger --force "the champion has a bug"',
     ),
 )
@@ -85,9 +85,12 @@ def promote(
         found = _former(facts, phases) if facts else facts_of(phases, str(data), engine, known_keys, datetime.now(UTC))
         verdict = _verdict(found, arm)
     gate = verdict_gate(arm, verdict, force)
-    if not as_json or not gate.passed:
-        click.echo(printable(f"verdict  {'passed' if gate.passed else 'CLOSED'}  {gate.says}"), err=not gate.passed)
+    gates = [gate._asdict()]
+    if not as_json:
+        click.echo(printable(f"{gate.name}  {'passed' if gate.passed else 'CLOSED'}  {gate.says}"))
     if not may_move([gate]):
+        if as_json:
+            click.echo(json_line({"experiment": experiment, "gates": gates, "published": False}))
         sys.exit(EXIT_CLOSED)
     take_step(
         lambda source, state: decide_promote(source, state, experiment, arm, channel, version, gate.says),
@@ -95,7 +98,7 @@ def promote(
         dry_run=dry_run,
         yes=yes,
         as_json=as_json,
-        more={"gates": [gate._asdict()]},
+        more={"gates": gates},
     )
 
 

@@ -171,12 +171,14 @@ def _lines(step: Step) -> Iterator[str]:
 
 
 def _given(step: Step) -> str:
-    whole = [
-        f"{found.version} to {share_text(found.share_ppm / 1_000_000)} of "
-        + (f"devices of {', '.join(found.groups)}" if found.groups else "all devices")
-        for found in step.channel.releases[:1]
-    ]
-    return printable(f"{step.channel.channel} gives {'; '.join(whole) or 'nothing'}")
+    from edgerun.update.channel import WHOLE_PPM  # noqa: PLC0415 - brings numpy
+
+    if not step.channel.releases:
+        return printable(f"{step.channel.channel} gives nothing")
+    first = step.channel.releases[0]
+    whom = f"devices of {', '.join(first.groups)}" if first.groups else "all devices"
+    share = "" if first.share_ppm == WHOLE_PPM else f"{share_text(first.share_ppm / WHOLE_PPM)} of "
+    return printable(f"{step.channel.channel} gives {first.version} to {share}{whom}")
 
 
 def _shares(shares: Mapping[str, float]) -> str:

@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun.errors import EdgerunError
-from edgerun_bundles.experiment.published import all_running, phases_of
+from edgerun_bundles.experiment.published import all_running, phases_so_far
 from edgerun_bundles.repository import admission
 from edgerun_bundles.repository.metadata import BUNDLE_PREFIX, ROOT, TARGETS
 from edgerun_bundles.repository.pushing import utc_now
@@ -124,7 +124,7 @@ def _card(hands: Hands, tables: Tables, state: State, bundle: str, name: str, no
     from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
     from edgerun_sync.queries.published import published_facts  # noqa: PLC0415 - likewise
 
-    phases = phases_of(hands.storage, state, f"{bundle}/{name}")
+    phases = phases_so_far(hands.storage, state, f"{bundle}/{name}")
     with open_engine(tables.data) as engine:
         try:
             facts = published_facts(engine, phases, until=now, keys=_known_keys(tables, name))
