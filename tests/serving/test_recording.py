@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from msgpack import packb
 
-from edgerun import LIMITS, BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, log
+from edgerun import LIMITS, BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, ModelError, log
 from edgerun.log import Capture, LogPolicy
 from edgerun.log.profile_values import from_value
 from edgerun.testing import SimulatedDisk
@@ -143,6 +143,32 @@ def test_a_call_without_an_answer_is_an_error_in_the_log(logged, read):
     errors = read().errors
     assert errors["error"].tolist()[:2] == ["DeadlineError", "InputError"]
     assert "gave no answer within" in errors["message"][0]
+
+
+def test_an_error_says_whose_call_it_was(logged, read):
+    runner = logged({"control": models.raises(), "challenger": models.raises()}, CHALLENGED)
+    with pytest.raises(ModelError):
+        runner.predict(TROUBLE, key="u")
+    with pytest.raises(ModelError):
+        runner.predict(TROUBLE, key="v", deadline_s=HOURS)
+    with pytest.raises(InputError, match="shape"):
+        runner.predict([1], key=42)
+    with pytest.raises(ModelError):
+        runner.predict_batch(np.concatenate([X, TROUBLE]), keys=["a", "b"])
+    runner.close()
+    errors = read().errors
+    assert errors["unit"][:3].tolist() == [unit("u"), unit("v"), unit(42)]
+    assert errors["arm"].tolist() == ["challenger"] * 3 + [None]
+    assert np.ma.getmaskarray(errors["unit"]).tolist() == [False] * 3 + [True]
+
+
+def test_an_error_of_a_call_without_a_key_or_with_none_that_is_one_has_no_unit(logged, read):
+    runner = logged(models.raises())
+    for key in (None, 1.5):
+        with pytest.raises((ModelError, InputError)):
+            runner.predict(TROUBLE, key=key)
+    runner.close()
+    assert np.ma.getmaskarray(read().errors["unit"]).all()
 
 
 def test_what_was_watched_is_recorded_with_its_comparison_and_outputs(logged, read):
