@@ -9,7 +9,7 @@ import numpy as np
 from edgerun.errors import LogError
 from edgerun.limits import LIMITS
 from edgerun.log.columns import FLOAT64, TEXT, Array, elements, integers, values
-from edgerun.log.rows import OF_A_UNIT, Kind, Source
+from edgerun.log.rows import LATENCY_CODES, OF_A_UNIT, Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -24,7 +24,6 @@ EMPTY, NUMBERS, DISTRIBUTION, SUMMARY, TEXTS, MAP = range(6)
 """The forms of an output."""
 
 _SOURCE_TEXTS = ("bundle", "version", "model", "route", "arm", "assignment", "fallback", "node")
-_EXPONENT_MAX = 52
 
 
 class Output(NamedTuple):
@@ -177,7 +176,7 @@ def _block(document: dict[Any, Any], kind: Kind, n: int, place: Array | None, ti
 
 def _latency(column: Any, n: int) -> Array:
     code = integers(column, n)
-    if int(code.max()) >= (_EXPONENT_MAX + 2) << 10:
+    if int(code.max()) >= LATENCY_CODES:
         raise LogError("a latency is no code of one")
     return code
 

@@ -41,9 +41,9 @@ def read(tmp_path):
     return lambda: log.read(tmp_path / "log")
 
 
-def recorded_latency_ns(latency_ns):
-    """Eleven significant bits, rounded to nearest."""
-    excess = max(0, latency_ns.bit_length() - 11)
+def recorded_latency_ns(latency_ns, bits=11):
+    """So many significant bits, rounded to nearest."""
+    excess = max(0, latency_ns.bit_length() - bits)
     return ((latency_ns + (1 << excess >> 1)) >> excess) << excess
 
 
@@ -64,11 +64,22 @@ def test_every_call_is_read_back_as_it_was_returned(logged, read):
     assert calls["assignment"].tolist() == ["assigned"] * 500
     assert calls["bundle"].tolist() == ["test"] * 500
     assert calls["version"].tolist() == ["1"] * 500
-    assert np.round(calls["latency_s"] * 1e9).tolist() == [recorded_latency_ns(p.latency_ns) for p in predictions]
+    kept = [recorded_latency_ns(recorded_latency_ns(p.latency_ns), 9) for p in predictions]
+    assert np.round(calls["latency_s"] * 1e9).tolist() == kept
     assert calls["unit"].tolist() == [unit(f"user-{i % 7}") for i in range(500)]
     assert np.array_equal(calls["y.value_0"], [p["y"][0, 0] for p in predictions])
     assert np.array_equal(calls["y.value_1"], [p["y"][0, 1] for p in predictions])
     assert (np.diff(calls["time"].astype(np.int64)) >= 0).all()
+    assert (calls["monotonic_us"] % 1024 == 0).all()
+
+
+def test_a_policy_may_keep_every_microsecond_and_all_bits_of_a_latency(logged, read):
+    runner = logged(models.steady(2), log_policy=LogPolicy(time_step_us=1, latency_bits=11))
+    predictions = [runner.predict(X) for _ in range(50)]
+    runner.close()
+    calls = read().calls
+    assert np.round(calls["latency_s"] * 1e9).tolist() == [recorded_latency_ns(p.latency_ns) for p in predictions]
+    assert (calls["monotonic_us"] % 1024 != 0).any()
 
 
 def test_every_way_to_call_is_recorded(logged, read):
@@ -270,6 +281,11 @@ def test_labels_need_a_log_and_an_open_runner(serve, logged):
         LogPolicy(durability="never"),
         LogPolicy(ring_bytes=100_000),
         LogPolicy(ring_bytes=2**15),
+        LogPolicy(time_step_us=1000),
+        LogPolicy(time_step_us=2**21),
+        LogPolicy(latency_bits=3),
+        LogPolicy(latency_bits=12),
+        LogPolicy(latency_bits=9.0),
         LogPolicy(group_s=-1),
         LogPolicy(group_rows=1.5),
         LogPolicy(capture=Capture(inputs="all")),
