@@ -67,11 +67,12 @@ def _block(batch: Batch, rows: NDArray[np.int64], place: NDArray[np.int64]) -> B
     if kind < Kind.PROFILE:
         columns[SEQUENCE] = batch.sequence[rows]
         columns[SOURCE] = batch.source[rows].astype(np.int64)
+    if kind in (Kind.CALL, Kind.SHADOW):
+        columns[LATENCY] = batch.latency[rows].astype(np.int64)
     if kind in OF_A_UNIT and batch.flags[rows[0]] & FLAG_KEYED:
         columns[UNIT] = batch.unit[rows]
     if kind not in (Kind.CALL, Kind.SHADOW):
         return Block(kind, place, columns, None, _values(batch, rows))
-    columns[LATENCY] = batch.latency[rows].astype(np.int64)
     columns[FLAGS] = (batch.flags[rows] & ~np.uint8(FLAG_KEYED)).astype(np.int64)
     shapes = batch.shapes[int(batch.shape[rows[0]])]
     numbers = _numbers(batch, rows, sum(map(_numbers_of, shapes)) + (kind == Kind.SHADOW))
