@@ -24,8 +24,9 @@ from edgerun._core import profile as profile_core
 from edgerun._core import recorder as core
 from edgerun._core.runtime import Lane
 from edgerun.disk import RealDisk
-from edgerun.log.policy import LogPolicy
+from edgerun.log.policy import DEFAULT_LOG_POLICY, LogPolicy
 from edgerun.log.recorder import Recorder
+from edgerun.log.rounding import rounded
 from edgerun.log.rows import FLAG_KEYED, Batch, Kind, OutputShape, Source
 from edgerun.log.writer import LogWriter
 from edgerun_bundles import recipes
@@ -183,8 +184,11 @@ def test_recording_without_a_pause(benchmark: BenchmarkFixture, tmp_path: Path) 
 # Bytes.
 
 
-def ten_hertz(n: int = 20_000) -> tuple[Batch, dict[int, Source]]:
-    """Calls at 10 Hz with 2 ms jitter, log-normal latency, three arms by 200 sessions, a class and its confidence."""
+def ten_hertz(n: int = 20_000, policy: LogPolicy = DEFAULT_LOG_POLICY) -> tuple[Batch, dict[int, Source]]:
+    """Calls at 10 Hz with 2 ms jitter, log-normal latency, three arms by 200 sessions, a class and its confidence.
+
+    They are as the recorder hands them on: times and latencies are as fine as the policy wants them.
+    """
     rng = np.random.default_rng(0)
     sessions = np.repeat(np.arange(200), n // 200)
     units = rng.integers(0, 2**64, 200, dtype=np.uint64)
@@ -213,16 +217,19 @@ def ten_hertz(n: int = 20_000) -> tuple[Batch, dict[int, Source]]:
         shapes=shapes,
     )
     names = ("champion", "challenger", "contender")
+    batch = rounded(batch, policy)
     return batch, {i: Source("b", "1", arm, arm, ("ab", arm), arm, outputs=("y",)) for i, arm in enumerate(names)}
 
 
-def test_bytes_of_an_event_at_ten_hertz(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    batch, sources = ten_hertz()
-    writer = LogWriter(tmp_path / "log", policy=LogPolicy())
+@pytest.mark.parametrize("policy", [LogPolicy(), LogPolicy(time_step_us=1, latency_bits=11)], ids=["default", "exact"])
+def test_bytes_of_an_event_at_ten_hertz(benchmark: BenchmarkFixture, tmp_path: Path, policy: LogPolicy) -> None:
+    batch, sources = ten_hertz(policy=policy)
+    writer = LogWriter(tmp_path / "log", policy=policy)
     writer.write(batch, (), sources)
     writer.close()
     n, size = len(batch.kind), sum(path.stat().st_size for path in (tmp_path / "log").iterdir())
-    print(f"\n10 Hz, 2 ms jitter, 3 arms, 200 sessions, sealed: {size / n:.3f} bytes an event")
+    how = f"times of {policy.time_step_us} us, latencies of {policy.latency_bits} bits"
+    print(f"\n10 Hz, 2 ms jitter, 3 arms, 200 sessions, {how}, sealed: {size / n:.3f} bytes an event")
     calls = log.read(tmp_path / "log").calls
     assert np.array_equal(calls["unit"], batch.unit)
     assert np.array_equal(calls["monotonic_us"], batch.time_us)

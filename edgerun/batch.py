@@ -85,7 +85,7 @@ def predict_rows(serving: Serving, feeds: tuple[Array, ...], calls: Sequence[Cal
         routes = [serving.decide(call.key, call.meta, call.epoch, call.sequence) for call in calls]
         rows = answer_batch(serving, feeds, routes, calls)
     except EdgerunError as error:
-        serving.recording.error(None, calls[0].sequence, error, calls=len(calls))
+        serving.recording.error(None, calls[0], error, calls=len(calls))
         raise
     serving.recording.rows(routes, calls, rows)
     outputs = join_rows(serving.signature, rows)

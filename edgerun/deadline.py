@@ -141,7 +141,7 @@ def predict_by_deadline(
                     f"model {route.model!r} gave no answer within {deadline.within_s} s, and no fallback= was given"
                 )
         except EdgerunError as error:
-            serving.recording.error(route, call.sequence, error)
+            serving.recording.error(route, call, error)
             raise
     if answer is not None:
         return serving.finish(route, call, answer)

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun._core import recorder as core
+from edgerun.errors import InputError
 from edgerun.health import FailedCalls
 from edgerun.split import key_bytes
 
@@ -157,15 +158,20 @@ class Recording:
         return source
 
     def _event(self, route: Route, call: Call, latency_ns: int) -> core.Event:
-        raw = unit_bytes(route, call.key, call.meta)
-        unit = None if raw is None else core.unit_of(raw)
-        return core.Event(call.sequence, unit, core.clock_ns() - latency_ns, latency_ns)
+        return core.Event(call.sequence, _unit(route, call), core.clock_ns() - latency_ns, latency_ns)
 
-    def error(self, route: Route | None, sequence: int, error: Exception, *, calls: int = 1) -> None:
-        """Record a call, or the calls of one batch, that got no answer."""
+    def error(self, route: Route | None, call: Call, error: Exception, *, calls: int = 1) -> None:
+        """Record a call that got no answer, or the calls of one batch, of which this is the first.
+
+        Only where its way is known is it told whose call it was.
+        """
         self.failed.count_error(error, calls)
-        if self._recorder is not None:
-            self._recorder.error(None if route is None else self._source(route, None, None), sequence, error)
+        if self._recorder is None:
+            return
+        if route is None:
+            self._recorder.error(None, call.sequence, error, None)
+        else:
+            self._recorder.error(self._source(route, None, None), call.sequence, error, _unit_if_any(route, call))
 
     def lifecycle(self, event: str, **details: Any) -> None:
         """Record that something happened to the device."""
@@ -206,3 +212,16 @@ def unit_bytes(route: Route, key: Any, meta: Meta | None) -> bytes | None:
     found = meta.get(route.unit) if meta is not None and route.unit is not None else None
     value = key if found is None else found
     return None if value is None else key_bytes(value)
+
+
+def _unit(route: Route, call: Call) -> int | None:
+    raw = unit_bytes(route, call.key, call.meta)
+    return None if raw is None else core.unit_of(raw)
+
+
+def _unit_if_any(route: Route, call: Call) -> int | None:
+    """The unit of a call; none where its key is no key, which may be what the error is about."""
+    try:
+        return _unit(route, call)
+    except InputError:
+        return None

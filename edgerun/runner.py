@@ -173,7 +173,7 @@ class EdgeRunner(Feedback):
         try:
             route = served.decide(key, meta, self._epoch, sequence)
         except InputError as error:
-            served.recording.error(None, sequence, error)
+            served.recording.error(None, Call(key, meta, self._epoch, sequence), error)
             raise
         session, guarded, source, source_of_key, _ = served.ways[route.number]
         lane = None if guarded and session.breaker.is_open else session.take(inputs)

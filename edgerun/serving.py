@@ -148,7 +148,7 @@ class Serving:
         try:
             answer = self.answer(route, check_inputs(self.signature, inputs, cast), call)
         except EdgerunError as error:
-            self.recording.error(route, call.sequence, error)
+            self.recording.error(route, call, error)
             raise
         return self.finish(route, call, answer)
 

@@ -21,7 +21,7 @@ from edgerun.log.blocks import (
 )
 from edgerun.log.packing import Integers, Texts, texts_of
 from edgerun.log.payload import pack, unpack
-from edgerun.log.rows import FLAG_KEYED, Kind
+from edgerun.log.rows import FLAG_KEYED, OF_A_UNIT, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,8 @@ def of_batch(batch: Batch, rows: NDArray[np.int64]) -> list[Block]:
     keyed = batch.flags[rows] & FLAG_KEYED
     kind = batch.kind[rows].astype(np.int64)
     shaped = (kind == Kind.CALL) | (kind == Kind.SHADOW)
-    likeness = kind << 24 | np.where(shaped, batch.shape[rows].astype(np.int64) << 8 | keyed, 0)
+    owned = (kind == Kind.CALL) | (kind == Kind.ERROR)
+    likeness = kind << 24 | np.where(shaped, batch.shape[rows].astype(np.int64) << 8, 0) | np.where(owned, keyed, 0)
     blocks = []
     for alike in np.unique(likeness):
         place = np.flatnonzero(likeness == alike)
@@ -66,11 +67,12 @@ def _block(batch: Batch, rows: NDArray[np.int64], place: NDArray[np.int64]) -> B
     if kind < Kind.PROFILE:
         columns[SEQUENCE] = batch.sequence[rows]
         columns[SOURCE] = batch.source[rows].astype(np.int64)
+    if kind in (Kind.CALL, Kind.SHADOW):
+        columns[LATENCY] = batch.latency[rows].astype(np.int64)
+    if kind in OF_A_UNIT and batch.flags[rows[0]] & FLAG_KEYED:
+        columns[UNIT] = batch.unit[rows]
     if kind not in (Kind.CALL, Kind.SHADOW):
         return Block(kind, place, columns, None, _values(batch, rows))
-    columns[LATENCY] = batch.latency[rows].astype(np.int64)
-    if kind == Kind.CALL and batch.flags[rows[0]] & FLAG_KEYED:
-        columns[UNIT] = batch.unit[rows]
     columns[FLAGS] = (batch.flags[rows] & ~np.uint8(FLAG_KEYED)).astype(np.int64)
     shapes = batch.shapes[int(batch.shape[rows[0]])]
     numbers = _numbers(batch, rows, sum(map(_numbers_of, shapes)) + (kind == Kind.SHADOW))

@@ -36,6 +36,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
 TEXT, FLOAT64 = 8, 11
 
 _MODULUS = 2**64
+_CHOICE, _TEXTS, _VALUES, _SHIFTED = 5, 6, 7, 8
 _PACKED = {0: 4, 1: 4, 2: 4, 3: 4, 4: 5}
 """Codes that end with lengths and bits, and their number of items."""
 
@@ -137,9 +138,11 @@ def _decode(column: Any, n: int, dtype: np.dtype[Any], depth: int) -> Array:
     code, rest = column[0], column[1:]
     if code in _PACKED and len(column) == _PACKED[code]:
         return _packed(code, rest, n).view(dtype)
-    if code in {5, 6} and len(rest) == 2:
+    if code in {_CHOICE, _TEXTS} and len(rest) == 2:
         return _picked(code, rest[0], rest[1], n, dtype, depth + 1)
-    if code == 7 and len(rest) == 1 and type(rest[0]) is list and len(rest[0]) == n:
+    if code == _SHIFTED and len(rest) == 2:
+        return _shifted(rest[0], rest[1], n, depth + 1).view(dtype)
+    if code == _VALUES and len(rest) == 1 and type(rest[0]) is list and len(rest[0]) == n:
         return _objects(rest[0])
     raise LogError(f"a column of code {code} has {len(column)} items, or other ones than it should")
 
@@ -168,11 +171,10 @@ def _packed(code: int, items: list[Any], n: int | None) -> Array:
 
 def _picked(code: int, source: Any, index: Any, n: int, dtype: np.dtype[Any], depth: int) -> Array:
     """Values of the codes 5 and 6: ``source[index]``."""
-    if depth > LIMITS.log_column_depth_max:
-        raise LogError(f"a column nests deeper than {LIMITS.log_column_depth_max}")
+    _check_depth(depth)
     if type(source) is not list:
         raise LogError(f"a column of code {code} has no list to choose from")
-    if code == 6:
+    if code == _TEXTS:
         choice = _objects(source)
         if not all(type(text) is str for text in source):
             raise LogError("a list of texts holds something else")
@@ -186,6 +188,23 @@ def _picked(code: int, source: Any, index: Any, n: int, dtype: np.dtype[Any], de
         raise LogError(f"a column chooses from {len(choice)} values one that is not there")
     picked = choice[chosen.astype(np.int64)]
     return picked if len(picked) == n else shared(picked, n)
+
+
+def _shifted(shift: Any, column: Any, n: int, depth: int) -> Array:
+    """Values of the code 8: ``column * 2^shift``."""
+    _check_depth(depth)
+    if type(shift) is not int or not 0 < shift < 64:
+        raise LogError("a column is shifted by no number of bits from 1 to 63")
+    if type(column) is not list or not column or type(column[0]) is not int or not 0 <= column[0] <= _CHOICE:
+        raise LogError("what is shifted is no column of the codes 0 to 5")
+    found = _decode(column, n, np.dtype(np.uint64), depth)
+    values = _distinct(found) << np.uint64(shift)
+    return values if len(values) == n else shared(values, n)
+
+
+def _check_depth(depth: int) -> None:
+    if depth > LIMITS.log_column_depth_max:
+        raise LogError(f"a column nests deeper than {LIMITS.log_column_depth_max}")
 
 
 def _objects(items: list[Any]) -> Array:

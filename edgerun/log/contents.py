@@ -9,7 +9,7 @@ import numpy as np
 from edgerun.errors import LogError
 from edgerun.limits import LIMITS
 from edgerun.log.columns import FLOAT64, TEXT, Array, elements, integers, values
-from edgerun.log.rows import Kind, Source
+from edgerun.log.rows import LATENCY_CODES, OF_A_UNIT, Kind, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -24,7 +24,6 @@ EMPTY, NUMBERS, DISTRIBUTION, SUMMARY, TEXTS, MAP = range(6)
 """The forms of an output."""
 
 _SOURCE_TEXTS = ("bundle", "version", "model", "route", "arm", "assignment", "fallback", "node")
-_EXPONENT_MAX = 52
 
 
 class Output(NamedTuple):
@@ -46,7 +45,7 @@ class Block(NamedTuple):
         sequence: uint64, of the call.
         source: uint64, number of the source.
         latency: uint64, the code of FORMAT.md; see latency_ns().
-        unit: uint64; None where the calls had no key.
+        unit: uint64, of calls and errors; None where the calls had no key.
         flags: uint64.
         difference: float64; None where it is unknown.
         outputs: of a call or shadow.
@@ -160,14 +159,14 @@ def _block(document: dict[Any, Any], kind: Kind, n: int, place: Array | None, ti
     fields: dict[str, Any] = {}
     if kind in OF_A_SOURCE:
         fields |= {"sequence": integers(document.get(4), n), "source": integers(document.get(5), n)}
+    if kind in OF_A_UNIT and document.get(7) is not None:
+        fields["unit"] = integers(document.get(7), n)
     if kind in OF_CALLS:
         fields |= {
             "latency": _latency(document.get(6), n),
             "flags": integers(document.get(8), n),
             "outputs": _outputs(document.get(10), n),
         }
-        if kind == Kind.CALL and document.get(7) is not None:
-            fields["unit"] = integers(document.get(7), n)
         if kind == Kind.SHADOW and document.get(9) is not None:
             fields["difference"] = elements(document.get(9), n, FLOAT64)
     else:
@@ -177,7 +176,7 @@ def _block(document: dict[Any, Any], kind: Kind, n: int, place: Array | None, ti
 
 def _latency(column: Any, n: int) -> Array:
     code = integers(column, n)
-    if int(code.max()) >= (_EXPONENT_MAX + 2) << 10:
+    if int(code.max()) >= LATENCY_CODES:
         raise LogError("a latency is no code of one")
     return code
 

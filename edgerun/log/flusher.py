@@ -17,6 +17,7 @@ from edgerun.errors import LogError
 from edgerun.log.captures import with_captures
 from edgerun.log.profile_values import as_value
 from edgerun.log.profiles import read_profile
+from edgerun.log.rounding import rounded
 from edgerun.log.rows import Batch, Kind, Note
 from edgerun.log.writer import LogWriter
 
@@ -167,6 +168,7 @@ class Flusher:
         batch = self._drain.take()
         if not len(batch.kind):
             return None
+        batch = rounded(batch, self._policy)
         return with_captures(batch, self._policy.capture, self._recorder.input_names())
 
     def _tell(self, problem: str | None, written_to: int | None = None) -> None:

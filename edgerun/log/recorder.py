@@ -139,14 +139,14 @@ class Recorder:
 
     # ---- single events ----
 
-    def error(self, source: Source | None, sequence: int, error: Exception) -> None:
-        """Record a call that got no answer."""
+    def error(self, source: Source | None, sequence: int, error: Exception, unit: int | None) -> None:
+        """Record a call that got no answer, and whose it was."""
         number = _NO_SOURCE
         if source is not None:
             with self._lock:
                 number = self._sources.setdefault(source, len(self._sources))
         value = pack({"error": type(error).__name__, "message": str(error)[:1000]})
-        core.record_note(self.ring, Kind.ERROR, _now(sequence), number, value)
+        core.record_note(self.ring, Kind.ERROR, _now(sequence, unit), number, value)
 
     def journal(self, kind: Kind, value: Mapping[str, Any]) -> None:
         """Record a row of the journal.
@@ -237,8 +237,8 @@ def _profile_key(source: Source) -> ProfileKey:
     return ProfileKey(source.bundle, source.version, str(source.model), source.arm, source.node)
 
 
-def _now(sequence: int = 0) -> core.Event:
-    return core.Event(sequence, None, core.clock_ns(), 0)
+def _now(sequence: int = 0, unit: int | None = None) -> core.Event:
+    return core.Event(sequence, unit, core.clock_ns(), 0)
 
 
 def _latency_s(cells: NDArray[np.int64], weights: NDArray[np.uint64], q: float) -> float:

@@ -24,8 +24,17 @@ class Kind(IntEnum):
     LIFECYCLE = 19
 
 
+OF_A_UNIT = frozenset({Kind.CALL, Kind.ERROR})
+"""Kinds whose rows say whose call it was."""
+
 FLAG_NONFINITE, FLAG_FAILED, FLAG_DISAGREE, FLAG_KEYED = 1, 2, 4, 128
 """Flags of a row; the last one says that it has a unit, and is not stored."""
+
+
+LATENCY_BITS = 11
+"""Significant bits that the code of a latency has room for."""
+LATENCY_CODES = 54 << 10
+"""Codes of latencies are below."""
 
 
 class Source(NamedTuple):

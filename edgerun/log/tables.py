@@ -45,7 +45,7 @@ NAMES: dict[Kind, tuple[str, ...]] = {
     Kind.SHADOW: (
         *_OF_A_CALL, *_SOURCE, "node", "latency_s", "nonfinite", "failed", "disagrees", "difference",
     ),
-    Kind.ERROR: (*_OF_A_CALL, *_SOURCE, "error", "message"),
+    Kind.ERROR: (*_OF_A_CALL, *_SOURCE, "unit", "error", "message"),
     Kind.CAPTURE: (*_OF_A_CALL, *_SOURCE, "probability", "inputs", "redacted"),
     Kind.PROFILE: (*_WHERE, "bundle", "version", "model", "arm", "node", "begin", "end", "profile"),
     Kind.LABEL: (*_WHERE, "id", "value"),

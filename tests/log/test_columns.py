@@ -72,6 +72,19 @@ def test_what_all_rows_share_takes_no_memory_a_row():
     assert decode(7, 10**12).strides == (0,)
     assert decode([5, reference.up([3]), 0], 10**12).strides == (0,)
     assert decode([6, ["a"], 0], 10**12).strides == (0,)
+    assert decode([8, 1, [5, reference.up([3]), 0]], 10**12).strides == (0,)
+
+
+@given(st.lists(st.integers(-(2**40), 2**40), min_size=1), st.integers(1, 22))
+def test_multiples_of_a_power_of_two_come_back_from_what_was_shifted(numbers, shift):
+    values = [number << shift for number in numbers]
+    for column in (reference.multiples(values, shift), [8, shift, reference.choice(numbers)]):
+        assert decode(column, len(numbers), signed=True).tolist() == values
+
+
+def test_what_is_shifted_out_of_64_bits_is_gone():
+    assert decode([8, 63, reference.up([2, 3])], 2).tolist() == [0, 2**63]
+    assert decode([8, 63, reference.up([2, 3])], 2, signed=True).tolist() == [0, -(2**63)]
 
 
 @given(st.lists(st.text()))
@@ -140,7 +153,7 @@ LONG = bytes([255]) * 3
         True,
         {},
         [],
-        [8, 0, b"", b""],
+        [9, 0, b"", b""],
         [0, 0, b""],
         [0, 0, b"", b"", b""],
         ["0", 0, b"", b""],
@@ -166,6 +179,17 @@ LONG = bytes([255]) * 3
         [7, [1]],
         [7, [1, 2, 3]],
         [7, b"ab"],
+        [8, 0, reference.up([1, 2])],
+        [8, 64, reference.up([1, 2])],
+        [8, True, reference.up([1, 2])],
+        [8, 1, reference.up([1])],
+        [8, 1, 7],
+        [8, 1, []],
+        [8, 1, [[], 0, b"", b""]],
+        [8, 1, [8, 1, reference.up([1, 2])]],
+        [8, 1, reference.texts(["a", "b"])],
+        [8, 1, reference.listed([1, 2])],
+        [8, 1],
     ],
     ids=repr,
 )
@@ -185,6 +209,9 @@ def test_columns_nest_as_deep_as_the_limit_and_no_deeper():
     assert decode(nested(LIMITS.log_column_depth_max), 2).tolist() == [0, 0]
     with pytest.raises(LogError, match="nests deeper than 4"):
         decode(nested(LIMITS.log_column_depth_max + 1), 2)
+    assert decode([8, 1, nested(LIMITS.log_column_depth_max - 1)], 2).tolist() == [0, 0]
+    with pytest.raises(LogError, match="nests deeper than 4"):
+        decode([8, 1, nested(LIMITS.log_column_depth_max)], 2)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ def decoded(column, n: int) -> list:
         return [values[i] for i in decoded(items[1], n)]
     if code == 6:
         return [items[0][i] for i in decoded(items[1], n)]
+    if code == 8:
+        return [value << items[0] for value in decoded(items[1], n)]
     lengths, bits = items[-2:]
     assert len(lengths) == n
     stream, at, unsigned = int.from_bytes(bits, "little"), 0, []
@@ -78,6 +80,19 @@ def test_few_distinct_integers_come_back(values):
 def test_integers_along_a_line_come_back(base, step, jitter):
     values = [(base + i * step + jump + 2**63) % WORD - 2**63 for i, jump in enumerate(jitter)]
     assert_kept(np.array(values, np.int64))
+
+
+@given(st.lists(SIGNED, min_size=2, max_size=60), st.integers(1, 63))
+def test_multiples_of_a_power_of_two_come_back(values, shift):
+    shifted = [(value << shift) % WORD for value in values]
+    assert_kept(np.array(shifted, np.uint64))
+    assert_kept(np.array(shifted, np.uint64).view(np.int64))
+
+
+def test_bits_that_are_zero_in_all_values_cost_nothing():
+    values = np.random.default_rng(0).integers(0, 2**20, 1000)
+    assert sum(map(len, encode(values * 1024))) == sum(map(len, encode(values))) + 3
+    assert column_of(np.array([1024, 3 * 1024]))[0] != 8  # too few to be worth saying
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 255, 256, 257, 4095, 4096, 4097, 16_384])

@@ -20,6 +20,7 @@ from vectors.log.log_reference import Segment
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "log" / "v1"
+ROUNDED = VECTORS.with_name("v1-rounded")
 
 
 @pytest.fixture
@@ -48,12 +49,13 @@ def plain(table, name, row):
     return "inf" if isinstance(value, float) and math.isinf(value) else value
 
 
+@pytest.mark.parametrize("folder", [VECTORS, ROUNDED], ids=lambda folder: folder.name)
 @pytest.mark.parametrize(
     "name", ["calls", "shadows", "errors", "captures", "profiles", "labels", "outcomes", "losses", "lifecycle"]
 )
-def test_a_log_of_version_1_is_read_as_its_independent_writer_meant_it(name):
-    table = getattr(read(VECTORS), name)
-    expected = json.loads((VECTORS / "rows.json").read_text("utf-8"))[name]
+def test_a_log_of_version_1_is_read_as_its_independent_writer_meant_it(folder, name):
+    table = getattr(read(folder), name)
+    expected = json.loads((folder / "rows.json").read_text("utf-8"))[name]
     assert table.rows == len(expected)
     for row, want in enumerate(expected):
         assert {column: plain(table, column, row) for column in want} == want

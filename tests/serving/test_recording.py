@@ -11,7 +11,18 @@ import pytest
 import xxhash
 from msgpack import packb
 
-from edgerun import LIMITS, BreakerPolicy, ClosedError, DeadlineError, EdgeRunner, InputError, LogError, bundle, log
+from edgerun import (
+    LIMITS,
+    BreakerPolicy,
+    ClosedError,
+    DeadlineError,
+    EdgeRunner,
+    InputError,
+    LogError,
+    ModelError,
+    bundle,
+    log,
+)
 from edgerun.log import Capture, LogPolicy
 from edgerun.log.profile_values import from_value
 from edgerun.testing import SimulatedDisk
@@ -41,9 +52,9 @@ def read(tmp_path):
     return lambda: log.read(tmp_path / "log")
 
 
-def recorded_latency_ns(latency_ns):
-    """Eleven significant bits, rounded to nearest."""
-    excess = max(0, latency_ns.bit_length() - 11)
+def recorded_latency_ns(latency_ns, bits=11):
+    """So many significant bits, rounded to nearest."""
+    excess = max(0, latency_ns.bit_length() - bits)
     return ((latency_ns + (1 << excess >> 1)) >> excess) << excess
 
 
@@ -64,11 +75,22 @@ def test_every_call_is_read_back_as_it_was_returned(logged, read):
     assert calls["assignment"].tolist() == ["assigned"] * 500
     assert calls["bundle"].tolist() == ["test"] * 500
     assert calls["version"].tolist() == ["1"] * 500
-    assert np.round(calls["latency_s"] * 1e9).tolist() == [recorded_latency_ns(p.latency_ns) for p in predictions]
+    kept = [recorded_latency_ns(recorded_latency_ns(p.latency_ns), 9) for p in predictions]
+    assert np.round(calls["latency_s"] * 1e9).tolist() == kept
     assert calls["unit"].tolist() == [unit(f"user-{i % 7}") for i in range(500)]
     assert np.array_equal(calls["y.value_0"], [p["y"][0, 0] for p in predictions])
     assert np.array_equal(calls["y.value_1"], [p["y"][0, 1] for p in predictions])
     assert (np.diff(calls["time"].astype(np.int64)) >= 0).all()
+    assert (calls["monotonic_us"] % 1024 == 0).all()
+
+
+def test_a_policy_may_keep_every_microsecond_and_all_bits_of_a_latency(logged, read):
+    runner = logged(models.steady(2), log_policy=LogPolicy(time_step_us=1, latency_bits=11))
+    predictions = [runner.predict(X) for _ in range(50)]
+    runner.close()
+    calls = read().calls
+    assert np.round(calls["latency_s"] * 1e9).tolist() == [recorded_latency_ns(p.latency_ns) for p in predictions]
+    assert (calls["monotonic_us"] % 1024 != 0).any()
 
 
 def test_every_way_to_call_is_recorded(logged, read):
@@ -184,6 +206,32 @@ def test_a_call_without_an_answer_is_an_error_in_the_log(logged, read):
     assert "gave no answer within" in errors["message"][0]
 
 
+def test_an_error_says_whose_call_it_was(logged, read):
+    runner = logged({"control": models.raises(), "challenger": models.raises()}, CHALLENGED)
+    with pytest.raises(ModelError):
+        runner.predict(TROUBLE, key="u")
+    with pytest.raises(ModelError):
+        runner.predict(TROUBLE, key="v", deadline_s=HOURS)
+    with pytest.raises(InputError, match="shape"):
+        runner.predict([1], key=42)
+    with pytest.raises(ModelError):
+        runner.predict_batch(np.concatenate([X, TROUBLE]), keys=["a", "b"])
+    runner.close()
+    errors = read().errors
+    assert errors["unit"][:3].tolist() == [unit("u"), unit("v"), unit(42)]
+    assert errors["arm"].tolist() == ["challenger"] * 3 + [None]
+    assert np.ma.getmaskarray(errors["unit"]).tolist() == [False] * 3 + [True]
+
+
+def test_an_error_of_a_call_without_a_key_or_with_none_that_is_one_has_no_unit(logged, read):
+    runner = logged(models.raises())
+    for key in (None, 1.5):
+        with pytest.raises((ModelError, InputError)):
+            runner.predict(TROUBLE, key=key)
+    runner.close()
+    assert np.ma.getmaskarray(read().errors["unit"]).all()
+
+
 def test_what_was_watched_is_recorded_with_its_comparison_and_outputs(logged, read):
     runner = logged({"champion": models.steady(2), "shadow": models.steady(3)}, WATCHED)
     predictions = [runner.predict(X + i) for i in range(50)]
@@ -283,6 +331,11 @@ def test_labels_need_a_log_and_an_open_runner(serve, logged):
         LogPolicy(durability="never"),
         LogPolicy(ring_bytes=100_000),
         LogPolicy(ring_bytes=2**15),
+        LogPolicy(time_step_us=1000),
+        LogPolicy(time_step_us=2**21),
+        LogPolicy(latency_bits=3),
+        LogPolicy(latency_bits=12),
+        LogPolicy(latency_bits=9.0),
         LogPolicy(group_s=-1),
         LogPolicy(group_rows=1.5),
         LogPolicy(capture=Capture(inputs="all")),

@@ -14,8 +14,8 @@ from support import models
 X = np.array([[1, 2]], np.float32)
 CALLS = 1_000_000
 TIMEOUT_S = 100
-BITS = 11
-"""Significant bits of a latency in the log."""
+RIGHT_TO = 400
+"""One in so many: how a latency stands in the log."""
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_a_million_calls_are_read_back_as_they_were_answered(tmp_path):
     assert calls["arm"].tolist() == arms
     assert np.array_equal(calls["label.value"], labels)
     found = np.round(calls["latency_s"] * 1e9)
-    assert np.all(np.abs(found - latencies) <= np.array(latencies) / 2**BITS)
+    assert np.all(np.abs(found - latencies) <= np.array(latencies) / RIGHT_TO)
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")

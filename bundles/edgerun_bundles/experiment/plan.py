@@ -250,11 +250,6 @@ def _check_whole(plan: Plan, fields: Fields) -> None:
     if idle:
         raise BundleError(f"{fields.where}: the metric {idle[0]!r} has no part; name it in 'success' or 'guardrails'")
     for name, metric in plan.metrics.items():
-        if metric.kind == "error_rate" and plan.unit == "split_key":
-            raise BundleError(
-                f"{fields.where}: metric {name!r}: the log does not say whose call an error was; take 'fallback_rate', "
-                "or the unit 'device' or 'request'"
-            )
         if metric.kind in OUTCOMES and plan.unit == "request":
             raise BundleError(f"{fields.where}: metric {name!r}: an outcome is of a key or device, never of a request")
     if plan.units and plan.control not in plan.units:

@@ -34,9 +34,6 @@ def calls_of(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[st
     )
     if plan.unit == "request":
         return rows.mutate(unit=rows.id)
-    if plan.unit == "device" and any(metric.kind == "error_rate" for metric in plan.metrics.values()):
-        of_device = rows.unit.max().over(ibis.window(group_by="device"))
-        rows = rows.mutate(unit=ibis.coalesce(rows.unit, of_device))  # an error has no unit in the log, but a device
     return rows.filter(rows.unit.notnull())
 
 

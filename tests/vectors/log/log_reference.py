@@ -71,6 +71,10 @@ def choice(values: list[int]) -> list[Any]:
     return [5, steps(distinct), up([distinct.index(value) for value in values])]
 
 
+def multiples(values: list[int], shift: int) -> list[Any]:
+    return [8, shift, steps([value >> shift for value in values])]
+
+
 def texts(values: list[str]) -> list[Any]:
     distinct = list(dict.fromkeys(values))
     index = [distinct.index(value) for value in values]

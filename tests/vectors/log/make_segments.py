@@ -1,6 +1,6 @@
 """Write the golden segments of the log, format version 1, as log_reference.py beside it packs them.
 
-``make_segments.py`` writes the folder ``v1`` and its rows.json again; ``make_segments.py --check`` writes nothing and
+``make_segments.py`` writes the folders ``v1`` and ``v1-rounded`` again; ``make_segments.py --check`` writes nothing and
 fails where a file, or the worked example in edgerun/log/FORMAT.md, is not what comes out.
 """
 
@@ -16,14 +16,14 @@ import msgpack
 from log_reference import Segment
 
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE / "v1"
+FOLDER, ROUNDED = HERE / "v1", HERE / "v1-rounded"
 FORMAT = HERE.parents[2] / "edgerun" / "log" / "FORMAT.md"
 
 BOOT = bytes.fromhex("0f8fad5bd9cb469fa16570867728950e")
 BEFORE_STEP, AFTER_STEP = 86_400_000_000, 1_763_900_000_000_000
 """The difference of the clocks, microseconds: at first the clock says 1970."""
-FIRST, SECOND, JOURNAL = 0xE1, 0xE2, 0xE3
-"""Streams: two processes of one boot measure, and the first has a journal."""
+FIRST, SECOND, JOURNAL, COARSE = 0xE1, 0xE2, 0xE3, 0xE4
+"""Streams: processes of one boot measure, the first has a journal, and the last rounds."""
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -201,6 +201,44 @@ def second_process(rows: Rows) -> dict[str, bytes]:
     return {f"{segment.name}.log": segment.data}
 
 
+def rounded_measurements(rows: Rows) -> dict[str, bytes]:
+    """A process whose times and latencies were rounded, and two of whose calls got no answer."""
+    segment = Segment(COARSE, 0, boot=BOOT, begun_us=AFTER_STEP)
+    times = [1024 * step for step in (5000, 5099, 5099, 5300)]
+    latencies = [2048, 4112, 899_072, 0]
+    scores = [8, 21, reference.choice([float32(score) >> 21 for score in (0.5, 0.75, 0.5, 0.625)])]
+    block = reference.calls(times, [0, 1, 2, 3], latencies, outputs=[[1, 1, [scores]]], unit=reference.up([7, 7, 9, 8]))
+    block[3] = reference.multiples(times, 10)
+    block[6] = [8, 2, reference.around([reference.latency_code(ns) >> 2 for ns in latencies])]
+    block[2] = reference.up([0, 1, 2, 4])
+    failed = {
+        **reference.notes(
+            3, [5_300_007, 5_300_009], [{"error": "ModelError", "message": "no"}] * 2, reference.up([3, 5])
+        ),
+        4: reference.steps([4, 5]),
+        5: 0,
+        7: reference.down([2**64 - 1, 7]),
+    }
+    frame(segment, [block, failed], 5_500_000, AFTER_STEP, {0: reference.source(outputs=["score"])})
+    for i, place in enumerate([0, 1, 2, 4]):
+        rows["calls"].append(
+            {
+                "id": f"{COARSE:016x}-{i}",
+                "row": place,
+                "monotonic_us": times[i],
+                "time_us": times[i] + AFTER_STEP,
+                "latency_ns": rounded(latencies[i]),
+                "unit": [7, 7, 9, 8][i],
+                "score.value": [0.5, 0.75, 0.5, 0.625][i],
+            }
+        )
+    for i, place in enumerate([3, 5]):
+        rows["errors"].append(
+            {"row": place, "id": f"{COARSE:016x}-{4 + i}", "unit": [2**64 - 1, 7][i], "arm": "control", "message": "no"}
+        )
+    return {f"{segment.name}.log": segment.data}
+
+
 def journal(rows: Rows) -> dict[str, bytes]:
     """The first process's journal, which ends with what an older file left on the disk."""
     segment = Segment(JOURNAL, 0, 1, boot=BOOT, ids=FIRST)
@@ -238,8 +276,13 @@ def files() -> dict[Path, bytes]:
     """Every file of the folder."""
     rows: Rows = {name: [] for name in TABLES}
     data = measurements(rows) | second_process(rows) | journal(rows)
+    later: Rows = {name: [] for name in TABLES}
+    return folder_of(FOLDER, data, rows) | folder_of(ROUNDED, rounded_measurements(later), later)
+
+
+def folder_of(folder: Path, data: dict[str, bytes], rows: Rows) -> dict[Path, bytes]:
     listed = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
-    return {FOLDER / name: content for name, content in data.items()} | {FOLDER / "rows.json": listed.encode()}
+    return {folder / name: content for name, content in data.items()} | {folder / "rows.json": listed.encode()}
 
 
 def example() -> str:
@@ -260,7 +303,8 @@ def example() -> str:
 def main() -> None:
     """Write every file, or check it."""
     is_check = "--check" in sys.argv[1:]
-    FOLDER.mkdir(exist_ok=True)
+    for folder in (FOLDER, ROUNDED):
+        folder.mkdir(exist_ok=True)
     for path, content in files().items():
         if not is_check:
             path.write_bytes(content)

@@ -107,7 +107,8 @@ def _columns(part: Slice, kind: Kind) -> dict[str, Any]:
             return {**_of_a_call(part, kind), **_measured(part), **output_columns(part)}
         case Kind.ERROR:
             values = notes.values_of(part)
-            return {**_of_a_call(part, kind), **{name: notes.texts(values, name) for name in ("error", "message")}}
+            told = {name: notes.texts(values, name) for name in ("error", "message")}
+            return {**_of_a_call(part, kind), "unit": _units(part), **told}
         case Kind.LABEL | Kind.OUTCOME:
             return {"kind": constant(part.n, kind.name.lower()), **notes.label_columns(notes.values_of(part))}
         case Kind.PROFILE:
@@ -137,15 +138,19 @@ def _answered(source: Source | None) -> str:
     return "inference" if source is None or source.fallback is None else "fallback"
 
 
+def _units(part: Slice) -> Any:
+    unit, has_none = joined(part, "unit")
+    return pa.array(unit.view(np.int64), mask=has_none)
+
+
 def _measured(part: Slice) -> dict[str, Any]:
     latency, _ = joined(part, "latency")
     flags, _ = joined(part, "flags")
-    unit, has_none = joined(part, "unit")
     difference, is_unknown = joined(part, "difference", np.float64)
     is_shadow = part.chunks[0].columns.get("unit") is None and is_unknown is None
     found = {
         "latency_s": pa.array(latency_ns(latency) / 1e9),
-        "unit": pa.array(unit.view(np.int64), mask=has_none),
+        "unit": _units(part),
         "nonfinite": pa.array((flags & np.uint64(FLAG_NONFINITE)) != 0),
         "failed": pa.array((flags & np.uint64(FLAG_FAILED)) != 0),
         "difference": pa.array(difference, mask=is_unknown),
