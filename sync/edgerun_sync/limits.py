@@ -60,6 +60,9 @@ class Limits(NamedTuple):
     document_max_bytes: int = 64 * 2**10
     """Bytes of a JSON body."""
 
+    bodies_max_bytes: int = 2**26
+    """Bytes of bodies that one caller has under way at once, or that are being dealt with."""
+
     body_timeout_s: float = 60.0
     """Seconds that a body may take to come."""
 

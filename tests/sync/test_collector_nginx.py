@@ -89,6 +89,7 @@ def test_bodies_and_ranges_pass_nginx_as_the_service_takes_them(fronted, self_si
     assert session.get(url, headers={"If-None-Match": head.headers["ETag"]}, timeout=30).status_code == 304
     with session.get(url, timeout=30, stream=True) as slow:
         assert slow.raw.read(2**20) == body[: 2**20]
+        assert session.get(url, timeout=30).content == body  # while this reader stands still
         assert slow.raw.read() == body[2**20 :]
     session.close()
     assert held_back(front) == []

@@ -215,6 +215,24 @@ def test_a_publisher_that_hangs_up_within_a_body_leaves_nothing(collector, publi
     assert kept(collector) == before
 
 
+def test_whoever_sends_many_bodies_at_once_fills_no_memory_and_is_in_nobody_elses_way(tmp_path, monkeypatch):
+    """`bodies_max_bytes`, at the limit and one past it."""
+    monkeypatch.setattr("edgerun_sync.collector.http.app.LIMITS", LIMITS._replace(bodies_max_bytes=1000))
+    path, body = f"{BLOBS}/{named(b'x' * 500)}", b"x" * 500
+    with collecting(folder=tmp_path) as small, ExitStack() as stack:
+        own, other = small.token(Role.PUBLISH), small.token(Role.PUBLISH)
+        assert small.ask("PUT", f"{BLOBS}/{named(b'y' * 1000)}", own, data=b"y" * 1000).status_code == 201
+        answer = small.ask("PUT", f"{BLOBS}/{named(b'y' * 1001)}", own, data=b"y" * 1001)
+        assert (answer.status_code, answer.json()["error"], answer.headers["Retry-After"]) == (429, "too-much", "1")
+        for _ in range(2):
+            stack.enter_context(putting(small, own, path, 2000)).sendall(body)
+        until(lambda: small.ask("PUT", f"{BLOBS}/{named(b'z')}", own, data=b"z").status_code == 429)
+        assert small.ask("PUT", path, other, data=body).status_code == 201
+        assert small.ask("GET", path, own).content == body
+        stack.close()
+        until(lambda: small.ask("PUT", f"{BLOBS}/{named(b'z' * 1000)}", own, data=b"z" * 1000).status_code == 201)
+
+
 def test_publishers_that_send_slowly_and_readers_that_read_nothing_keep_nobody_out(collector, publisher):
     body = os.urandom(2**23)
     path = f"{BLOBS}/{named(body)}"

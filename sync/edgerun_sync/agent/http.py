@@ -161,9 +161,9 @@ class WatchedSession(requests.Session):
         self.outcome: requests.Response | Exception | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """See requests.Session."""
+        """See requests.Session; no redirect is followed."""
         try:
-            self.outcome = found = super().request(*args, **kwargs)
+            self.outcome = found = super().request(*args, **{**kwargs, "allow_redirects": False})
         except Exception as error:
             self.outcome = error
             raise

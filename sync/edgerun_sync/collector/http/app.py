@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edgerun.errors import EdgerunError
-from edgerun_sync.collector.http.bodies import read_body, read_digest
+from edgerun_sync.collector.http.bodies import Allowances, Share, read_body, read_digest
 from edgerun_sync.collector.http.openapi import openapi_document
 from edgerun_sync.collector.http.rates import Rates
 from edgerun_sync.collector.http.repository import RepositoryRoutes
@@ -46,6 +46,7 @@ class Application:
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service, self._metrics = service, metrics
         self._rates = Rates(LIMITS.requests_per_s, LIMITS.requests_burst)
+        self._allowances = Allowances(LIMITS.bodies_max_bytes)
         self._repository = RepositoryRoutes(service.repository, self._caller)
 
     def asgi(self) -> Starlette:
@@ -87,6 +88,9 @@ class Application:
             except EdgerunError as error:
                 logger.warning("the store failed", extra={"route": route, "problem": str(error)})
                 response = _refusal(RefusedError(503, "store-failed", "the store does not answer; try again", 5))
+            finally:
+                if (share := getattr(request.state, "share", None)) is not None:
+                    share.end()
             taken_s = time.perf_counter() - started
             self._metrics.answered(request.method, route, response.status_code, taken_s)
             logger.info(
@@ -104,7 +108,9 @@ class Application:
 
     async def _caller(self, request: Request) -> Credential:
         credential = await in_thread(self._service.authenticate, request.headers.get("authorization"))
-        self._rates.take(f"{credential.role}/{credential.name}")
+        caller = f"{credential.role}/{credential.name}"
+        self._rates.take(caller)
+        request.state.share = Share(self._allowances, caller)
         return credential
 
     async def _small_body(self, request: Request) -> bytes:

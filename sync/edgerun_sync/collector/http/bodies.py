@@ -18,16 +18,73 @@ if TYPE_CHECKING:
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):\s*(?:$|,)")
 
 
+class Allowances:
+    """How many bytes of bodies callers have under way: whoever sends many at once, slowly, would fill the memory.
+
+    Args:
+        max_bytes: of one caller.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._taken: dict[str, int] = {}
+
+    def take(self, caller: str, count: int) -> None:
+        """Count bytes that have come.
+
+        Raises:
+            RefusedError: 429: these are too many.
+        """
+        taken = self._taken.get(caller, 0) + count
+        if taken > self._max_bytes:
+            raise RefusedError(429, "too-much", "too much is under way at once; send one body after the other", 1)
+        self._taken[caller] = taken
+
+    def give_back(self, caller: str, count: int) -> None:
+        """Count bytes that were dealt with."""
+        self._taken[caller] -= count
+        if not self._taken[caller]:
+            del self._taken[caller]
+
+
+class Share:
+    """What one request has taken of its caller's allowance; it gives that back at its end.
+
+    Args:
+        allowances: of all callers.
+        caller: whose request it is.
+    """
+
+    def __init__(self, allowances: Allowances, caller: str) -> None:
+        self._allowances, self._caller, self._count = allowances, caller, 0
+
+    def take(self, count: int) -> None:
+        """Count bytes that have come.
+
+        Raises:
+            RefusedError: 429: these are too many.
+        """
+        self._allowances.take(self._caller, count)
+        self._count += count
+
+    def end(self) -> None:
+        """Give all back."""
+        if self._count:
+            self._allowances.give_back(self._caller, self._count)
+            self._count = 0
+
+
 async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     """Return a request's body.
 
     Args:
-        request: whose.
+        request: whose; where its caller is known, its state has a Share.
         max_bytes: that it may have.
         timeout_s: that it may take to come.
 
     Raises:
-        RefusedError: 413, 408, 415 or 400: it is too large, too slow, encoded, or broke off, which nobody is told.
+        RefusedError: 413, 408, 415, 429 or 400: it is too large, too slow, encoded, one of too many, or broke off,
+            which nobody is told.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
@@ -36,9 +93,12 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
     if declared.isdecimal() and len(declared) < 20 and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
+    share: Share | None = getattr(request.state, "share", None)
     try:
         async with asyncio.timeout(timeout_s):
             async for piece in request.stream():
+                if share is not None:
+                    share.take(len(piece))
                 body += piece
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
