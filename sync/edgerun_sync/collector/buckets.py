@@ -19,6 +19,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from edgerun_sync.errors import StorageError
+from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,9 @@ class Bucket:
     Raises:
         StorageError: the address or the settings of the environment are wrong.
     """
+
+    reads_at_once = LIMITS.reads_at_once
+    """See Objects."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
