@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgerun_sync.collector import keys, quarantine
 from edgerun_sync.collector.ahead import read_in_order
+from edgerun_sync.collector.audit import Audit
 from edgerun_sync.collector.batches import (
     Aside,
     Batch,
@@ -92,6 +93,7 @@ class Committer:
         """Whose batches it commits."""
         self._now_us = now_us
         self._limits = limits
+        self._audit = Audit(objects)
         self._number = 0
         self._last = ""
         self._looked_us: int | None = None
@@ -188,12 +190,11 @@ class Committer:
             if self._objects.get(archive) is not None:
                 return {}, 0, ()
             self._read_again(batch, read)
-        why = {aside.landed: aside.why for aside in batch.aside}
+        left_out = {aside.landed: aside for aside in batch.aside}
         listed = [(member, read[member]) for member in (*batch.members, *batch.check_ins) if member in read]
-        for member, data in listed:
-            if member.landed in why:
-                quarantine.set_aside(self._objects, member.landed, data, why[member.landed], self.lane, number)
-        listed = [(member, data) for member, data in listed if member.landed not in why]
+        aside = [(left_out[member.landed], data) for member, data in listed if member.landed in left_out]
+        quarantine.set_aside(self._objects, self._audit, aside, self.lane, number)
+        listed = [(member, data) for member, data in listed if member.landed not in left_out]
         if built is None:
             gathering = Gathering(self._limits)
             for member, data in listed:
