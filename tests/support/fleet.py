@@ -171,7 +171,9 @@ class TablesOfModel:
             raise ContentError("rows of this device cannot become files")
         return rows
 
-    def append_files(self, lane: int, number: int, rows: Rows) -> dict[str, int]:
+    def append_files(self, lane: int, number: int, rows: Rows | dict) -> dict[str, int]:
+        if not rows:  # of nothing there are no rows
+            return {}
         for name, kinds in KINDS.items():
             found = tuple(
                 (rows.streams[int(stream)].device, int(epoch), int(row))

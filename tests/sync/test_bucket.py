@@ -21,6 +21,7 @@ from edgerun_sync.limits import LIMITS
 from support.collection import commit_all, content, land_all, rows_in_tables
 from support.collector import collecting
 from support.fleet import pool
+from support.proxy import proxying
 from support.publishers import founded, laid, team
 from support.seaweedfs import seaweedfs_running
 
@@ -113,6 +114,16 @@ def test_a_service_that_cannot_be_reached_or_does_not_know_us_is_a_storage_error
         Bucket(url).get("a")
     with pytest.raises((StorageError, TableError)):
         open_data(url)
+
+
+def test_what_cannot_be_stored_because_there_is_no_bucket_is_not_said_to_be_there(server, url, monkeypatch):
+    with proxying(server.url) as proxy:
+        proxy.answer(404, {})
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        bucket = Bucket(url)
+        assert bucket.get("a") is None
+        with pytest.raises(StorageError, match="404"):
+            bucket.put_new("a", b"1")
 
 
 @pytest.mark.parametrize("wrong", ["s3://", "http://x/y", "s3:///x", "s3://b/x?y"])

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from edgerun_sync.collector import keys, quarantine
+from edgerun_sync.collector.audit import Audit
 from edgerun_sync.collector.check_ins import CheckedIn, check_in_bytes, check_in_name
 from edgerun_sync.collector.committing import Committer
 from edgerun_sync.collector.landing import Landing, land
@@ -80,7 +81,7 @@ class Fleet:
     def retry(self) -> None:
         """An operator has everything tried again that was set aside."""
         for held in [*quarantine.held(self.objects)]:
-            quarantine.retry(self.objects, held, who="console")
+            quarantine.retry(self.objects, Audit(self.objects), held, who="console")
 
     def step(self) -> None:
         """Something happens."""

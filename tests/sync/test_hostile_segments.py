@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from edgerun.log import Kind
 from edgerun.log.captured import captured_arrays
+from edgerun_sync.collector import building
 from edgerun_sync.collector.arrow.notes import as_json
 from edgerun_sync.collector.arrow.parquet import day_files
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
@@ -25,7 +26,7 @@ from edgerun_sync.collector.expanding import divided
 from edgerun_sync.collector.keys import Landed
 from edgerun_sync.collector.rows import decode, rows_of
 from edgerun_sync.collector.segments import check
-from edgerun_sync.errors import SegmentError
+from edgerun_sync.errors import ContentError, SegmentError, TableError
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.queries.engines import open_engine
 from support.collection import commit_all, land_all
@@ -269,6 +270,42 @@ def test_a_deep_value_is_the_json_that_a_flat_one_is(value):
     from edgerun_sync.collector.arrow import notes  # noqa: PLC0415 - a part of it that is not for others
 
     assert notes._deep_json(value) == as_json(value)
+
+
+@pytest.mark.parametrize("error", [IndexError("7"), RecursionError("deep"), MemoryError("none")], ids=repr)
+def test_whatever_decoding_fails_with_the_segment_is_set_aside(monkeypatch, error):
+    def broken(landed, data):
+        if landed.device == "mill-1":
+            raise error
+        return decode(landed, data)
+
+    monkeypatch.setattr(building, "decode", broken)
+    built, (aside,) = gathered(*(repeated(2, text_output("a")) for _ in range(3)))
+    assert (aside.device, aside.why) == ("mill-1", f"{type(error).__name__}: {error}")
+    assert sum(file.rows for file in built.files["events"]) == 4
+
+
+class Small(Files):
+    """There is memory for the rows of so many devices."""
+
+    def __init__(self, devices):
+        self.devices = devices
+
+    def files_of(self, rows):
+        if len(rows.streams) > self.devices:
+            raise MemoryError("64 GiB")
+        return super().files_of(rows)
+
+
+def test_without_memory_for_a_batch_it_is_tried_again_and_without_it_for_one_segment_that_is_set_aside():
+    gathering = Gathering()
+    for device in ("a", "b"):
+        segment = repeated(2, text_output("a"))
+        gathering.add_segment(Landed(device, segment.name), bytes(segment.data))
+    with pytest.raises(TableError, match="memory") as found:
+        gathering.build_sound(Small(1), AT_US)
+    assert not isinstance(found.value, ContentError)
+    assert len(gathering.build_sound(Small(0), AT_US)[1]) == 2
 
 
 # What a few bytes say of many rows.

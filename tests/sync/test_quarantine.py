@@ -75,7 +75,7 @@ def test_a_segment_that_cannot_be_rows_holds_nobody_up_and_is_kept(data, monkeyp
     assert land(data.objects, 1, held.landed, segments[1].body, digest(segments[1])) is Landing.KNOWN
     assert commit_all(data) == [batch._replace(rows={}, aside=())]
     assert [(entry["action"], entry["subject"]) for entry in Audit(data.objects).entries()] == [
-        ("quarantine", "/".join(held.landed))
+        ("quarantine", "batch 0/1")
     ]
 
 
@@ -101,12 +101,12 @@ def test_what_is_retried_after_an_upgrade_becomes_rows_once(data, monkeypatch, t
         land_all(data, *segments)
         commit_all(data)
     (held,) = quarantine.held(data.objects)
-    quarantine.retry(data.objects, held, who="console")
-    quarantine.retry(data.objects, held, who="console")
+    quarantine.retry(data.objects, Audit(data.objects), held, who="console")
+    quarantine.retry(data.objects, Audit(data.objects), held, who="console")
     assert [batch.aside for batch in commit_all(data)] == [(), ()]
     assert sorted(rows_in_tables(data.tables)) == sorted(segments[0].rows | segments[1].rows)
     assert [*quarantine.held(data.objects)] == []
-    quarantine.retry(data.objects, held, who="console")
+    quarantine.retry(data.objects, Audit(data.objects), held, who="console")
     assert [batch.rows for batch in commit_all(data)] == [{}]
     assert [*data.objects.list("inbox/")] == []
     fresh = open_data(str(tmp_path / "fresh"), lanes=1).tables
@@ -120,7 +120,7 @@ def test_what_is_retried_in_vain_stays_with_the_latest_reason(data, monkeypatch)
     commit_all(data)
     (first,) = quarantine.held(data.objects)
     monkeypatch.setattr(DeltaTables, "files_of", lambda *_: (_ for _ in ()).throw(ValueError("another reason")))
-    quarantine.retry(data.objects, first, who="console")
+    quarantine.retry(data.objects, Audit(data.objects), first, who="console")
     assert [(batch.number, batch.aside) for batch in commit_all(data)] == [(1, ())]
     (second,) = quarantine.held(data.objects)
     assert second.why == "ValueError: another reason"
@@ -166,7 +166,7 @@ def test_a_check_in_that_cannot_be_a_row_is_set_aside(data):
     assert len(rows_in_tables(data.tables)) == 3
     assert data.objects.get(key) is None
     (held,) = quarantine.held(data.objects)
-    quarantine.retry(data.objects, held, who="console")
+    quarantine.retry(data.objects, Audit(data.objects), held, who="console")
     assert [*quarantine.held(data.objects)] == []
     assert data.objects.get(key) is not None
 

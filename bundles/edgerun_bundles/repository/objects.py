@@ -1,4 +1,4 @@
-"""A repository in an object store of the S3 kind. The one module that knows the object store library.
+"""Files in an object store of the S3 kind: a repository's, or a collector's. The one module that knows its library.
 
 Who one is, the region and the server come from the environment, as AWS's own tools have it: AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. That two writers cannot overwrite each other
@@ -49,17 +49,18 @@ class ObjectStorage:
 
     Args:
         url: ``s3://BUCKET/PREFIX``.
+        retry_timeout: for how long a request is repeated that fails.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, retry_timeout: timedelta = RETRY_TIMEOUT) -> None:
         parts = urlsplit(url)
         if not parts.netloc or parts.query or parts.fragment:
             raise InputError(f"{url!r}: write s3://BUCKET/PREFIX")
         self.where = url
-        server = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), None)
+        server = service_address()
         options: Any = {} if server is None else {"endpoint": server}
-        client: ClientConfig = {"allow_http": True} if server is not None and _is_this_machine(server) else {}
-        retries: Any = {"max_retries": RETRIES_MAX, "retry_timeout": RETRY_TIMEOUT}
+        client: ClientConfig = {"allow_http": True} if is_this_machine(server) else {}
+        retries: Any = {"max_retries": RETRIES_MAX, "retry_timeout": retry_timeout}
         with self._mapped("the settings"):
             self._store = S3Store(
                 parts.netloc,
@@ -158,7 +159,11 @@ class ObjectStorage:
         with self._mapped(name):
             try:
                 obstore.put(self._store, name, content, mode=mode, use_multipart=False)  # type: ignore[arg-type] # a dict of UpdateVersion
-            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            except (AlreadyExistsError, PreconditionError):
+                return False
+            except FileNotFoundError:
+                if mode == "create":  # it is the bucket that is not there
+                    raise
                 return False
             return True
 
@@ -171,5 +176,11 @@ class ObjectStorage:
             raise RepositoryError(f"{self.where}: {name}: {reason}") from error
 
 
-def _is_this_machine(server: str) -> bool:
-    return Reference(urlsplit(server).netloc, "").is_loopback
+def service_address() -> str | None:
+    """Return where the service is, as the environment says; None for Amazon's own."""
+    return next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), None)
+
+
+def is_this_machine(server: str | None) -> bool:
+    """Whether a service is on this machine, where nobody listens in."""
+    return server is not None and Reference(urlsplit(server).netloc, "").is_loopback

@@ -24,12 +24,13 @@ def quarantine(data: str, retry: bool, as_json: bool) -> None:
     fails again stays, with the latest reason.
     """
     from edgerun_sync.collector import quarantine as held  # noqa: PLC0415 - the store's library is slow to load
+    from edgerun_sync.collector.audit import Audit  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.data import open_to_read  # noqa: PLC0415 - likewise
 
     objects = open_to_read(data).objects
-    found = [*held.held(objects)]
+    found, audit = [*held.held(objects)], Audit(objects)
     for one in found if retry else ():
-        held.retry(objects, one, who="console")
+        held.retry(objects, audit, one, who="console")
     if as_json:
         for one in found:
             click.echo(json_line(one._asdict()))

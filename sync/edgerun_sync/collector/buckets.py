@@ -1,4 +1,4 @@
-"""Objects in a bucket of an S3 service. The one module that knows the client library.
+"""Objects in a bucket of an S3 service, through the client that repositories have.
 
 Who one is, the region and the service come from the environment, as AWS's own tools have it: AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. That nothing is stored twice rests on puts that
@@ -7,30 +7,27 @@ a service must refuse where there is an object: some take the condition and igno
 
 from __future__ import annotations
 
-import os
 import secrets
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
-from obstore.store import S3Store
-
+from edgerun.errors import InputError
+from edgerun_bundles.errors import RepositoryError
+from edgerun_bundles.repository.objects import ObjectStorage, is_this_machine, service_address
 from edgerun_sync.errors import StorageError
+from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_SCHEME = "s3://"
 _REQUESTS_AT_ONCE = 16
 """Of objects that are replaced or removed together."""
-_RETRIES_MAX = 5
 _RETRY_TIMEOUT = timedelta(seconds=30)
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_REASON_CHARACTERS_MAX = 300
+"""A device waits for its answer meanwhile, and comes again."""
 
 
 class Bucket:
@@ -40,36 +37,25 @@ class Bucket:
         StorageError: the address or the settings of the environment are wrong.
     """
 
+    reads_at_once = LIMITS.reads_at_once
+    """See Objects."""
+
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        if not url.startswith(_SCHEME):
             raise StorageError(f"{url!r}: write s3://BUCKET/PREFIX")
         self._url = url
-        server = _server()
-        config: Any = {} if server is None else {"endpoint": server}
-        retries: Any = {"max_retries": _RETRIES_MAX, "retry_timeout": _RETRY_TIMEOUT}
-        with self._mapped("the settings"):
-            self._store = S3Store(
-                parts.netloc,
-                prefix=parts.path.strip("/") or None,
-                config=config,
-                client_options={"allow_http": True} if _is_plain(server) else {},
-                retry_config=retries,
-            )
+        with _mapped():
+            self._storage = ObjectStorage(url, _RETRY_TIMEOUT)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See Objects. Where a first answer was lost, what was made just now is said to have been there."""
-        with self._mapped(key):
-            try:
-                obstore.put(self._store, key, data, mode="create", use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
-                return False
-            return True
+        with _mapped():
+            return self._storage.create(key, data)
 
     def replace(self, key: str, data: bytes) -> None:
         """See Objects."""
-        with self._mapped(key):
-            obstore.put(self._store, key, data, use_multipart=False)
+        with _mapped():
+            self._storage.put_blob(key, iter([data]), len(data))
 
     def replace_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
         """See Objects."""
@@ -79,21 +65,19 @@ class Bucket:
 
     def get(self, key: str) -> bytes | None:
         """See Objects."""
-        with self._mapped(key):
-            try:
-                return bytes(obstore.get(self._store, key).bytes())
-            except FileNotFoundError:
-                return None
+        with _mapped():
+            found = self._storage.read(key, sys.maxsize)
+        return None if found is None else found.content
 
     def list(self, prefix: str) -> Iterator[str]:
         """See Objects."""
-        with self._mapped(prefix):
-            yield from sorted(found["path"] for page in obstore.list(self._store, prefix=prefix) for found in page)
+        with _mapped():
+            yield from sorted(found.name for found in self._storage.names(prefix))
 
     def delete(self, key: str) -> None:
         """See Objects."""
-        with self._mapped(key), suppress(FileNotFoundError):
-            obstore.delete(self._store, key)
+        with _mapped():
+            self._storage.remove(key)
 
     def delete_all(self, keys: Sequence[str]) -> None:
         """See Objects."""
@@ -119,26 +103,17 @@ class Bucket:
                 "rows could be lost or be there twice; use another service, or a folder"
             )
 
-    @contextmanager
-    def _mapped(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except (BaseError, OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0][:_REASON_CHARACTERS_MAX]
-            raise StorageError(f"{self._url}: {key}: {reason}") from error
-
 
 def table_options() -> dict[str, str]:
     """Return how delta-rs reaches the same service: it reads the rest from the environment too."""
-    server = _server()
+    server = service_address()
     options = {"aws_conditional_put": "etag"} | ({} if server is None else {"aws_endpoint": server})
-    return options | ({"aws_allow_http": "true"} if _is_plain(server) else {})
+    return options | ({"aws_allow_http": "true"} if is_this_machine(server) else {})
 
 
-def _server() -> str | None:
-    return next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
-
-
-def _is_plain(server: str | None) -> bool:
-    """Whether a service is on this machine, where no one listens in."""
-    return server is not None and urlsplit(server).hostname in _LOOPBACK
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except (RepositoryError, InputError) as error:
+        raise StorageError(str(error)) from error

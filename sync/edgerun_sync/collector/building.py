@@ -128,7 +128,7 @@ def build_sound(making: Making, at_us: int, units: Sequence[Unit]) -> tuple[Buil
     """
     try:
         return build(making, at_us, units), ()
-    except ContentError:
+    except TableError:  # of some of them, or of all of them together
         pass
     aside, sound = [], []
     for unit in units:

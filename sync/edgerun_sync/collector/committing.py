@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgerun_sync.collector import keys, quarantine
+from edgerun_sync.collector.ahead import read_in_order
+from edgerun_sync.collector.audit import Audit
 from edgerun_sync.collector.batches import (
     Aside,
     Batch,
@@ -93,6 +95,7 @@ class Committer:
         """Entries of the inbox that were not looked at when the last batch was planned, for it was full."""
         self._now_us = now_us
         self._limits = limits
+        self._audit = Audit(objects)
         self._number = 0
         self._last = ""
         self._looked_us: int | None = None
@@ -140,22 +143,22 @@ class Committer:
     def _plan(self, read: dict[Member, bytes]) -> tuple[Batch, Built]:
         """Step 1: read what the inbox speaks of, until a batch is full; clear away what is committed already."""
         filling, gathering = Filling(self._limits), Gathering(self._limits)
-        listed = in_turn([*self._objects.list(keys.inbox_prefix(self.lane))], self._last)
-        self.waiting = len(listed)
-        for key in listed:
-            self.waiting -= 1
-            landed = keys.from_inbox(key)
-            data = self._objects.get(landed.key)
-            if data is None:  # its landing was cut short, or is under way
-                continue
-            if keys.parse_tombstone(data) is not None:
-                self._objects.delete(key)
-                continue
-            is_again = isinstance(landed, keys.Again)
-            read[Member(*landed, hashlib.sha256(data).hexdigest(), len(data), is_again)] = data
-            self._last = key
-            if not filling.add(*gathering.add_segment(landed, data)):
-                break
+        inbox = in_turn([*self._objects.list(keys.inbox_prefix(self.lane))], self._last)
+        self.waiting = len(inbox)
+        all_landed = [keys.from_inbox(key) for key in inbox]
+        with read_in_order(self._objects, (landed.key for landed in all_landed)) as found:
+            for key, landed, (_, data) in zip(inbox, all_landed, found, strict=True):
+                self.waiting -= 1
+                if data is None:  # its landing was cut short, or is under way
+                    continue
+                if keys.parse_tombstone(data) is not None:
+                    self._objects.delete(key)
+                    continue
+                is_again = isinstance(landed, keys.Again)
+                read[Member(*landed, hashlib.sha256(data).hexdigest(), len(data), is_again)] = data
+                self._last = key
+                if not filling.add(*gathering.add_segment(landed, data)):
+                    break
         members, check_ins, at_us = tuple(sorted(read)), self._waiting_check_ins(read), self._now_us()
         for member in check_ins:
             gathering.add_check_in(member.landed, read[member])
@@ -179,14 +182,14 @@ class Committer:
         wait_us = self._limits.check_ins_wait_s * 1e6
         if self._looked_us is not None and 0 <= now_us - self._looked_us < wait_us:
             return ()
-        for key in self._objects.list(keys.check_in_prefix(self.lane)):
-            data = self._objects.get(key)
-            if data is not None:
-                member = Member(*keys.from_check_in(key), hashlib.sha256(data).hexdigest(), len(data))
-                read[member] = data
-                found.append(member)
-            if len(found) == self._limits.batch_check_ins_max:
-                return tuple(found)
+        with read_in_order(self._objects, self._objects.list(keys.check_in_prefix(self.lane))) as waiting:
+            for key, data in waiting:
+                if data is not None:
+                    member = Member(*keys.from_check_in(key), hashlib.sha256(data).hexdigest(), len(data))
+                    read[member] = data
+                    found.append(member)
+                if len(found) == self._limits.batch_check_ins_max:
+                    return tuple(found)
         self._looked_us = now_us
         return tuple(found)
 
@@ -199,12 +202,11 @@ class Committer:
             if self._objects.get(archive) is not None:
                 return {}, 0, ()
             self._read_again(batch, read)
-        why = {aside.landed: aside.why for aside in batch.aside}
+        left_out = {aside.landed: aside for aside in batch.aside}
         listed = [(member, read[member]) for member in (*batch.members, *batch.check_ins) if member in read]
-        for member, data in listed:
-            if member.landed in why:
-                quarantine.set_aside(self._objects, member.landed, data, why[member.landed], self.lane, number)
-        listed = [(member, data) for member, data in listed if member.landed not in why]
+        aside = [(left_out[member.landed], data) for member, data in listed if member.landed in left_out]
+        quarantine.set_aside(self._objects, self._audit, aside, self.lane, number)
+        listed = [(member, data) for member, data in listed if member.landed not in left_out]
         if built is None:
             gathering = Gathering(self._limits)
             for member, data in listed:
@@ -217,14 +219,12 @@ class Committer:
 
     def _read_again(self, batch: Batch, read: dict[Member, bytes]) -> None:
         """Read what a batch has that is no tombstone yet: of all else the tables have the rows, as others saw."""
-        for member in batch.members:
-            data = self._objects.get(member.landed.key)
-            if data is not None and keys.parse_tombstone(data) is None:
-                read[member] = data
-        for member in batch.check_ins:
-            data = self._objects.get(keys.check_in_key(self.lane, *member.landed))
-            if data is not None:
-                read[member] = data
+        places = {member.landed.key: member for member in batch.members}
+        places |= {keys.check_in_key(self.lane, *member.landed): member for member in batch.check_ins}
+        with read_in_order(self._objects, places) as found:
+            for key, data in found:
+                if data is not None and keys.parse_tombstone(data) is None:
+                    read[places[key]] = data
 
     def _finish(self, number: int, batch: Batch) -> None:
         """Step 4: leave a tombstone of each segment, take it off the inbox, and remove the check-ins."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class Objects(Protocol):
     """Objects by key; a key is parts joined by slashes, as in PROTOCOL.md. Every method may raise a StorageError.
 
+    Those of which each takes the time of a round trip say in ``reads_at_once`` how many are best asked for at once.
     After an error of a method that writes, nobody knows whether it was done.
     """
 

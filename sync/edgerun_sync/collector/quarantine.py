@@ -11,13 +11,14 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun_sync.collector import keys
-from edgerun_sync.collector.audit import Audit
 from edgerun_sync.errors import CollectorError
 from edgerun_sync.times import now_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from edgerun_sync.collector.audit import Audit
+    from edgerun_sync.collector.batches import Aside
     from edgerun_sync.collector.objects import Objects
 
 WHO = "collector"
@@ -52,18 +53,24 @@ class Held(NamedTuple):
         return keys.Landed(self.device, self.segment)
 
 
-def set_aside(objects: Objects, landed: keys.Landed, data: bytes, why: str, lane: int, batch: int) -> None:
-    """Keep the bytes of what a batch leaves out, with the reason; the audit log says so.
+def set_aside(objects: Objects, audit: Audit, found: Sequence[tuple[Aside, bytes]], lane: int, batch: int) -> None:
+    """Keep the bytes of what a batch leaves out, with the reasons; the audit log says so, in one entry.
 
     Raises:
         StorageError: the storage failed; call it again.
         CollectorError: the audit log cannot be appended to; likewise.
     """
-    held = Held(*landed, now_text(), why, lane, batch, hashlib.sha256(data).hexdigest(), len(data))
-    objects.put_new(keys.quarantine_key(landed), data)
-    if objects.get(keys.reason_key(landed)) is None:
-        Audit(objects).append(WHO, "quarantine", "/".join(landed), _said(held))
-        objects.put_new(keys.reason_key(landed), _reason(held))
+    fresh = []
+    for aside, data in found:
+        objects.put_new(keys.quarantine_key(aside.landed), data)
+        if objects.get(keys.reason_key(aside.landed)) is None:
+            digest = hashlib.sha256(data).hexdigest()
+            fresh.append(Held(*aside.landed, now_text(), aside.why, lane, batch, digest, len(data)))
+    if fresh:
+        listed = [[held.device, held.segment, held.digest] for held in fresh]
+        audit.append(WHO, "quarantine", f"batch {lane}/{batch}", {"segments": listed})
+    for held in fresh:
+        objects.put_new(keys.reason_key(held.landed), _reason(held))
 
 
 def refuse_again(objects: Objects, landed: keys.Landed, why: str) -> None:
@@ -92,13 +99,14 @@ def held(objects: Objects) -> Iterator[Held]:
                 yield _parsed(landed, objects.get(keys.reason_key(landed)))
 
 
-def retry(objects: Objects, found: Held, *, who: str) -> None:
+def retry(objects: Objects, audit: Audit, found: Held, *, who: str) -> None:
     """Have what is held be tried again by whoever plans the next batch of its lane.
 
     A check-in that fails again is gone: it was said anew since.
 
     Args:
         objects: where it is.
+        audit: where it is written down.
         found: what.
         who: asks for it, for the audit log.
 
@@ -109,7 +117,7 @@ def retry(objects: Objects, found: Held, *, who: str) -> None:
     data = objects.get(keys.quarantine_key(found.landed))
     if not found.batch or data is None or keys.parse_tombstone(data) is not None:
         return
-    Audit(objects).append(who, "quarantine.retry", "/".join(found.landed), {"digest": found.digest})
+    audit.append(who, "quarantine.retry", "/".join(found.landed), {"digest": found.digest})
     if not keys.is_check_in(found.segment):
         objects.put_new(keys.inbox_key(found.lane, keys.Again(*found.landed)), b"")
         return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edgerun_sync.collector import keys
+from edgerun_sync.collector.ahead import ARCHIVES_AT_ONCE, read_in_order
 from edgerun_sync.collector.archives import is_of_rows, parse_row_archive, rows_in
 from edgerun_sync.collector.batches import parse_archive, parse_batch
 from edgerun_sync.errors import CollectorError
@@ -56,17 +58,17 @@ def rebuild(
     """
     batches, segments, rows = 0, 0, dict[str, int]()
     for lane in range(lanes):
-        for key in objects.list(keys.batch_prefix(lane)):
-            number = keys.number_of(key)
-            archive = objects.get(keys.archive_key(lane, number))
-            if archive is None:  # it is under way, and so the last one
-                break
-            batch = parse_batch(objects.get(key) or b"")
-            members, written = _append(tables, lane, number, batch, archive)
-            batches, segments = batches + 1, segments + members
-            for name, count in written.items():
-                rows[name] = rows.get(name, 0) + count
-            tell(Rebuilt(batches, segments, rows))
+        numbers = [keys.number_of(key) for key in objects.list(keys.batch_prefix(lane))]
+        pairs = ((keys.batch_key(lane, number), keys.archive_key(lane, number)) for number in numbers)
+        with read_in_order(objects, chain.from_iterable(pairs), ARCHIVES_AT_ONCE) as found:
+            for number, (_, planned), (_, archive) in zip(numbers, found, found, strict=True):
+                if archive is None:  # it is under way, and so the last one
+                    break
+                members, written = _append(tables, lane, number, parse_batch(planned or b""), archive)
+                batches, segments = batches + 1, segments + members
+                for name, count in written.items():
+                    rows[name] = rows.get(name, 0) + count
+                tell(Rebuilt(batches, segments, rows))
     return Rebuilt(batches, segments, rows)
 
 

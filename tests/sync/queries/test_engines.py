@@ -13,17 +13,15 @@ from edgerun.log.merging import merge
 from edgerun.log.payload import unpack
 from edgerun.log.profile_values import as_value, from_value
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
-from edgerun_sync.collector.data import open_data, open_to_read
+from edgerun_sync.collector.data import open_data
 from edgerun_sync.collector.devices import Devices
 from edgerun_sync.collector.documents import CheckIn, parse
 from edgerun_sync.errors import CollectorError, QueryError, TableError
 from edgerun_sync.queries.devices import device_states
 from edgerun_sync.queries.engines import open_engine
 from edgerun_sync.queries.features import feature_profiles
-from edgerun_sync.queries.serving import serving
 from edgerun_sync.queries.tables import EVENTS, FLEET, PROFILES, ask, statement
 from support.recorded import Fleet, batches
-from support.seaweedfs import seaweedfs_running
 
 pytestmark = [
     pytest.mark.slow,
@@ -168,20 +166,6 @@ def test_a_table_whose_log_is_damaged_is_said(small):
 def test_an_engine_that_is_not_there_is_said(place, url, message):
     with pytest.raises(QueryError, match=message):
         open_engine(place, url)
-
-
-def test_a_bucket_is_read_as_a_folder_is(tmp_path, monkeypatch):
-    with seaweedfs_running(tmp_path) as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(CollectorError, match="no data"):
-            open_to_read("s3://bundles/nothing")
-        data = open_data("s3://bundles/fleet", lanes=1)
-        for number, rows in enumerate(batches(SMALL), 1):
-            data.tables.append(0, number, rows)
-        with open_engine("s3://bundles/fleet") as engine:
-            assert count(engine) == 600
-            assert sum(ask(engine, serving(by=["arm"]))["calls"].to_pylist()) == 600
 
 
 # Profiles and devices.

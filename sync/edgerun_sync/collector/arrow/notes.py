@@ -123,6 +123,8 @@ def _plain(value: Any) -> Any:
             return [_plain(item) for item in value]
         case np.ndarray() if not value.size and math.prod(value.shape[: value.shape.index(0)]) > _EMPTY_ROWS_MAX:
             return {"shape": [*value.shape], "data": []}
+        case np.ndarray() if value.dtype.kind in "biu" or (value.dtype.kind == "f" and np.isfinite(value).all()):
+            return value.tolist()
         case np.ndarray() | np.generic():
             return _plain(value.tolist())
         case float() if not math.isfinite(value):
