@@ -40,6 +40,9 @@ class Bucket:
         StorageError: the address or the settings of the environment are wrong.
     """
 
+    at_once = 128
+    """Requests, which take tens of milliseconds each."""
+
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
