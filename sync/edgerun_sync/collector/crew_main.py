@@ -24,7 +24,7 @@ STOP = b"stop\n"
 """What it is told on its standard input; the end of that without it means that nobody is there any more."""
 ORPHANED, UNABLE = 3, 4
 """Exit codes."""
-NICENESS = 5
+NICENESS = 10
 """Whoever waits for an acknowledgement goes first."""
 
 
