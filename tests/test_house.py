@@ -430,6 +430,7 @@ RAISED_WITHIN = {
     "OSError": "by a disk or the writer of a run, whose caller maps it: what the system itself would raise",
     "FileExistsError": "as above",
     "FileNotFoundError": "as above",
+    "ModuleNotFoundError": "what Python asks of a finder of modules",
     "DownloadHTTPError": "what python-tuf asks of whoever fetches for it, and catches",
 }
 """What else is raised than our errors, and why it is right."""

@@ -77,6 +77,8 @@ def pool(devices: int = 6, segments: int = 4) -> tuple[tuple[Made, ...], ...]:
 class Memory:
     """Objects in memory, which are durable at once."""
 
+    at_once = 16
+
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
 

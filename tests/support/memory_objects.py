@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 class MemoryObjects:
     """See `edgerun_sync.collector.objects.Objects`."""
 
+    at_once = 16
+
     def __init__(self) -> None:
         self.found: dict[str, bytes] = {}
         self._lock = threading.Lock()

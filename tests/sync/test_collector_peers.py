@@ -83,6 +83,7 @@ def test_a_device_syncs_through_nginx_with_tls_and_prometheus_sees_it(tmp_path, 
             store = device_with_labels(front.url, served.token("enroll"), tmp_path, "pump-7", str(certificate))
             assert Agent(store, FAST).sync().uplink.segments == 1
         until(lambda: re.search(r"committed_rows_total{[^}]*} [1-9]", requests.get(f"{served.url}/metrics").text))
+        until(lambda: re.search(r"waiting_segments{[^}]*} 0", requests.get(f"{served.url}/metrics").text))
         with prometheus_scraping(served.url, tmp_path) as prometheus:
             until(lambda: queried(prometheus, "sum(edgerun_collector_committed_rows_total) > 0"))
             assert queried(prometheus, "up")[0]["value"][1] == "1"

@@ -7,10 +7,11 @@ import threading
 import pytest
 
 from edgerun_sync.collector.claims import LEASE_S, Claims
-from edgerun_sync.collector.committing import Committed
+from edgerun_sync.collector.committing import Committed, Committer
 from edgerun_sync.collector.crew import Crew, run
 from edgerun_sync.collector.data import open_data
 from edgerun_sync.errors import StorageError
+from edgerun_sync.limits import LIMITS
 from support.collection import land_all, rows_in_tables
 from support.fleet import Memory, pool
 
@@ -51,6 +52,47 @@ def test_a_lane_that_is_not_held_is_left_alone():
     mine, theirs = Scripted(committed(1), None, lane=0), Scripted(committed(2), lane=1)
     run([theirs, mine], mine.stop, holds=lambda lane: lane == 0, every_s=0, idle_s=0)
     assert not theirs.stop.is_set()
+
+
+class Waiting(Scripted):
+    """A committer that says, with each result, how much it left."""
+
+    def step(self):
+        result, self.waiting = super().step()
+        return result
+
+
+def test_a_lane_that_left_nothing_is_left_alone_for_a_while_and_the_others_are_not():
+    paced, busy = Waiting((committed(1), 0), (committed(2), 0), lane=0), Scripted(*[None] * 50, lane=1)
+    run([paced, busy], busy.stop, every_s=3600, idle_s=0)
+    assert not paced.stop.is_set()
+
+
+def test_a_lane_of_which_more_waits_than_a_batch_takes_goes_on_at_once():
+    committer, seen, told = Waiting((committed(1), 5), (committed(2), 2), (committed(3), 0)), [], []
+    run([committer], committer.stop, report=seen.append, waiting=lambda *said: told.append(said), every_s=3600)
+    assert seen == [committed(1), committed(2), committed(3)]
+    assert told == [(0, 5), (0, 2), (0, 0)]
+
+
+def test_what_waits_in_a_lane_that_fails_is_counted():
+    committer, told = Scripted(StorageError("503"), None), []
+    run([committer], committer.stop, waiting=lambda *said: told.append(said), idle_s=0)
+    assert told[0] == (0, 7)
+
+
+def test_a_committer_knows_what_it_left_for_the_next_batch(tmp_path):
+    data = open_data(str(tmp_path), lanes=1)
+    segments = [segment for device in pool()[:2] for segment in device]
+    land_all(data, *segments)
+    committer = Committer(data.objects, data.tables, 0, limits=LIMITS._replace(batch_segments_max=5))
+    left = []
+    while committer.step() is not None:
+        left.append(committer.waiting)
+    assert left == [len(segments) - 5, len(segments) - 10, 0]
+    land_all(data, *pool()[2])
+    committer.count_waiting()
+    assert committer.waiting == len(pool()[2])
 
 
 def test_a_crew_commits_what_is_landed_while_it_runs_and_stops_cleanly(tmp_path):

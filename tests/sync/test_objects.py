@@ -35,6 +35,17 @@ def test_an_object_may_be_replaced_and_removed(objects):
     assert objects.get("a/b") is None
 
 
+def test_many_objects_may_be_replaced_and_removed_together(objects):
+    objects.put_new("a/1", b"former")
+    found = {f"a/{number}" if number % 2 else f"b/c/{number}": b"%d" % number for number in range(20)}
+    objects.replace_all([*found.items()])
+    assert {key: objects.get(key) for key in found} == found
+    objects.delete_all([*found, "a/none"])
+    assert [*objects.list("a/"), *objects.list("b/")] == []
+    objects.replace_all([])
+    objects.delete_all([])
+
+
 def test_keys_are_listed_in_their_order_below_a_prefix(objects):
     for key in ("inbox/1/b~2", "inbox/1/a~1", "inbox/10/c~3", "inbox/1/a~0", "batches/1/x"):
         objects.put_new(key, b"")
@@ -106,6 +117,40 @@ def test_what_replaces_an_object_is_on_the_disk_before_it_takes_its_place(tmp_pa
     files.replace("a/b", b"new")
     assert [found for _, found in syncs.seen] == [3, ["b"]]
     assert (tmp_path / "a" / "b").read_bytes() == b"new"
+
+
+def test_what_replaces_many_objects_is_on_the_disk_before_any_takes_its_place_and_each_folder_is_synced_once(tmp_path):
+    keys = [f"a/{number}" for number in range(5)] + [f"b/{number}" for number in range(3)]
+    for key in keys:
+        Files(tmp_path).put_new(key, b"former")
+    seen, lock = [], threading.Lock()
+
+    def sync(file: int) -> None:
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        with lock:
+            seen.append(path.name if path.is_dir() else {(tmp_path / key).read_bytes() for key in keys})
+
+    files = Files(tmp_path, sync=sync)
+    seen.clear()
+    files.replace_all([(key, b"new") for key in keys])
+    assert seen[: len(keys)] == [{b"former"}] * len(keys)
+    assert sorted(seen[len(keys) :]) == ["a", "b"]
+    assert {files.get(key) for key in keys} == {b"new"}
+
+
+def test_a_disk_that_fills_up_under_many_objects_leaves_no_draft_behind(tmp_path):
+    left, lock = iter([None] * 3), threading.Lock()
+
+    def sync(file: int) -> None:
+        with lock:
+            if not stat.S_ISDIR(os.fstat(file).st_mode) and next(left, "full"):
+                raise OSError(28, "No space left on device")
+
+    files = Files(tmp_path, sync=sync)
+    with pytest.raises(StorageError, match="No space left"):
+        files.replace_all([(f"a/{number}", b"x") for number in range(20)])
+    assert [*files.list("a/")] == []
+    assert [*(tmp_path / ".drafts").iterdir()] == []
 
 
 def test_a_full_disk_is_a_storage_error_and_leaves_nothing_behind(tmp_path):

@@ -134,6 +134,25 @@ def test_nobody_gets_in_without_a_token(collector, device, segment):
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+def test_whoever_has_no_token_is_told_so_before_a_body_of_any_size_is_read(collector, device, segment):
+    host, port = collector.url.removeprefix("http://").split(":")
+    head = [f"PUT /v1/devices/{device[0]}/segments/{segment[0]} HTTP/1.1", "Host: x", "If-None-Match: *",
+            f"Content-Type: {SEGMENT_TYPE}", f"Content-Digest: {digest_of(b'')}",
+            f"Content-Length: {LIMITS.document_max_bytes + 1}", "", ""]  # fmt: skip
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall("\r\n".join(head).encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 401")
+
+
+def test_segments_that_are_taken_are_counted_and_those_that_are_refused_are_logged_too(
+    collector, device, segment, caplog
+):
+    caplog.set_level("INFO", "edgerun.collector")
+    assert put(collector, device, *segment).status_code == 201
+    assert put(collector, device, *segment, **{"Content-Digest": ""}).status_code == 422
+    assert [record.status for record in caplog.records if record.getMessage() == "answered"] == [422]
+
+
 def test_a_device_cannot_speak_for_another(collector, device, segment):
     other = collector.device(f"other-{os.urandom(4).hex()}")
     assert put(collector, (device[0], other), *segment).status_code == 403

@@ -39,6 +39,8 @@ class Bucket:
 
     reads_at_once = LIMITS.reads_at_once
     """See Objects."""
+    at_once = 128
+    """Requests, which take tens of milliseconds each."""
 
     def __init__(self, url: str) -> None:
         if not url.startswith(_SCHEME):

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, BinaryIO
 
 from edgerun.errors import EdgerunError
@@ -23,8 +24,17 @@ STOP = b"stop\n"
 """What it is told on its standard input; the end of that without it means that nobody is there any more."""
 ORPHANED, UNABLE = 3, 4
 """Exit codes."""
-NICENESS = 5
+NICENESS = 10
 """Whoever waits for an acknowledgement goes first."""
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Lets pyarrow, which looks for pandas with its first array, find none: it is large, and nobody here needs it."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """See MetaPathFinder."""
+        if name == "pandas":
+            raise ModuleNotFoundError("nobody needs pandas here", name=name)
 
 
 class _Reports:
@@ -65,6 +75,7 @@ def main(url: str, who: str, every_s: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_listen, args=(stop,), name="edgerun-listen", daemon=True).start()
     log_to_stderr()
+    sys.meta_path.insert(0, _WithoutPandas())
     from edgerun_sync.collector.claims import Claims  # noqa: PLC0415 - whoever started it may end before all is loaded
     from edgerun_sync.collector.compaction import Compaction  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.crew import Crew  # noqa: PLC0415 - likewise

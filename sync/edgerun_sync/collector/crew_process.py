@@ -24,8 +24,6 @@ from edgerun_sync.errors import CollectorError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgerun_sync.collector.reports import Report
-
 _LOG = logging.getLogger("edgerun.collector")
 BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 60.0
 """Before it is started again: from the first, doubling up to the last, with jitter; a commit begins anew."""
@@ -116,10 +114,15 @@ class CrewProcess:
             assert process.stdout is not None
             for line in process.stdout:
                 if line.endswith(b"\n"):  # else it died while it wrote
-                    self._hear(parse_report(line))
+                    self._hear(line)
         return process.returncode
 
-    def _hear(self, report: Report) -> None:
+    def _hear(self, line: bytes) -> None:
+        try:
+            report = parse_report(line)
+        except CollectorError as error:
+            _LOG.error("a report is lost", extra={"problem": str(error)})
+            return
         match report:
             case Committed():
                 self._failures = 0

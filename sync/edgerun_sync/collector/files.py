@@ -48,6 +48,9 @@ class Files:
         StorageError: the folder cannot be made.
     """
 
+    at_once = 16
+    """More wait no less for the disk, and more for each other: for the interpreter's lock."""
+
     def __init__(self, folder: str | os.PathLike[str], *, sync: Callable[[int], None] = os.fsync) -> None:
         self._folder = os.path.abspath(folder)  # noqa: PTH100 - resolve() would follow links
         self._sync = sync

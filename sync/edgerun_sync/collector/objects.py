@@ -18,6 +18,9 @@ class Objects(Protocol):
     After an error of a method that writes, nobody knows whether it was done.
     """
 
+    at_once: int
+    """How many threads may use it at once to good effect."""
+
     def put_new(self, key: str, data: bytes) -> bool:
         """Make an object, unless there is one; whichever it is, it is whole and durable when this returns.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edgerun.errors import EdgerunError
-from edgerun_sync.collector.http.bodies import Allowances, Share, read_body, read_digest
+from edgerun_sync.collector.http.bodies import Allowances, Share, declared_bytes, read_body, read_digest
 from edgerun_sync.collector.http.openapi import openapi_document
 from edgerun_sync.collector.http.rates import Rates
 from edgerun_sync.collector.http.repository import RepositoryRoutes
-from edgerun_sync.collector.http.threads import in_thread
+from edgerun_sync.collector.http.threads import Threads, in_thread
 from edgerun_sync.errors import RefusedError
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.names import SEGMENT_TYPE
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from edgerun_sync.collector.credentials import Credential
     from edgerun_sync.collector.documents import Document
     from edgerun_sync.collector.http.metrics import Metrics
-    from edgerun_sync.collector.service import Service
+    from edgerun_sync.collector.service import Service, Stored
 
 logger = logging.getLogger("edgerun.collector")
+SEGMENT = "/v1/devices/{device}/segments/{segment}"
+"""By far the most requests. Those that go well are counted, and not written into the log one by one."""
 
 
 class Application:
@@ -45,6 +47,7 @@ class Application:
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service, self._metrics = service, metrics
+        self._landing = Threads(service.objects.at_once)
         self._rates = Rates(LIMITS.requests_per_s, LIMITS.requests_burst)
         self._allowances = Allowances(LIMITS.bodies_max_bytes)
         self._repository = RepositoryRoutes(service.repository, self._caller)
@@ -53,6 +56,7 @@ class Application:
         """Return what a server runs."""
         device, files, bundles = "/v1/devices/{device}", "/v1/repository", self._repository
         routes = [
+            Route(SEGMENT, self._answered(self._put_segment), methods=["PUT"]),  # they are tried in their order
             Route("/healthz", self._healthz, methods=["GET"]),
             Route("/readyz", self._answered(self._readyz), methods=["GET"]),
             Route("/metrics", self._answered(self._scrape), methods=["GET"]),
@@ -62,7 +66,6 @@ class Application:
             Route(device, self._answered(self._revoke_device), methods=["DELETE"]),
             Route(f"{device}/token", self._answered(self._rotate), methods=["POST"]),
             Route(f"{device}/checkin", self._answered(self._check_in), methods=["POST"]),
-            Route(f"{device}/segments/{{segment}}", self._answered(self._put_segment), methods=["PUT"]),
             Route("/v1/tokens", self._answered(self._issue_token), methods=["POST"]),
             Route("/v1/tokens/{name}", self._answered(self._revoke_token), methods=["DELETE"]),
             Route(f"{files}/metadata/{{file}}", self._answered(bundles.get_metadata), methods=["GET"]),
@@ -93,24 +96,21 @@ class Application:
                     share.end()
             taken_s = time.perf_counter() - started
             self._metrics.answered(request.method, route, response.status_code, taken_s)
-            logger.info(
-                "answered",
-                extra={
-                    "method": request.method,
-                    "route": route,
-                    "status": response.status_code,
-                    "seconds": round(taken_s, 6),
-                },
-            )
+            if route != SEGMENT or response.status_code >= 300:
+                said = {"method": request.method, "route": route, "status": response.status_code}
+                logger.info("answered", extra={**said, "seconds": round(taken_s, 6)})
             return response
 
         return answer
 
     async def _caller(self, request: Request) -> Credential:
-        credential = await in_thread(self._service.authenticate, request.headers.get("authorization"))
-        caller = f"{credential.role}/{credential.name}"
-        self._rates.take(caller)
-        request.state.share = Share(self._allowances, caller)
+        credential = await in_thread(self._admitted, request.headers.get("authorization"))
+        request.state.share = Share(self._allowances, _name_of(credential))
+        return credential
+
+    def _admitted(self, authorization: str | None) -> Credential:
+        credential = self._service.authenticate(authorization)
+        self._rates.take(_name_of(credential))
         return credential
 
     async def _small_body(self, request: Request) -> bytes:
@@ -157,18 +157,19 @@ class Application:
         return _said(await in_thread(self._service.check_in, caller, request.path_params["device"], body))
 
     async def _put_segment(self, request: Request) -> Response:
-        caller = await self._caller(request)
-        media_type = request.headers.get("content-type", "")
-        if media_type != SEGMENT_TYPE:
-            raise RefusedError(415, "media-type", f"send Content-Type: {SEGMENT_TYPE}, not {media_type[:80]!r}")
-        if request.headers.get("if-none-match") != "*":
-            raise RefusedError(422, "no-condition", "send If-None-Match: *; a segment is never replaced")
-        digest = read_digest(request)
-        body = await read_body(request, LIMITS.segment_max_bytes, LIMITS.body_timeout_s)
-        where = request.path_params
-        landed = await in_thread(self._service.put_segment, caller, where["device"], where["segment"], body, digest)
-        self._metrics.landed(len(body), landed.rows, is_new=landed.status == 201)
+        """Land a segment; one that is as small as any document needs one turn of a thread, and not two."""
+        if declared_bytes(request) <= LIMITS.document_max_bytes:
+            sent = await _read_segment(request)
+            landed = await self._landing.run(self._land_small, request.headers.get("authorization"), sent)
+        else:
+            caller = await self._caller(request)  # nobody else makes it read more
+            sent = await _read_segment(request)
+            landed = await self._landing.run(self._service.put_segment, caller, *sent)
+        self._metrics.landed(len(sent.body), landed.rows, is_new=landed.status == 201)
         return Response(status_code=landed.status)
+
+    def _land_small(self, authorization: str | None, sent: _Sent) -> Stored:
+        return self._service.put_segment(self._admitted(authorization), *sent)
 
     async def _issue_token(self, request: Request) -> Response:
         caller = await self._caller(request)
@@ -179,6 +180,30 @@ class Application:
         caller = await self._caller(request)
         await in_thread(self._service.revoke_token, caller, request.path_params["name"])
         return Response(status_code=204)
+
+
+class _Sent(NamedTuple):
+    """A segment as a request brings it: whose, its name, its bytes, and the SHA-256 that they are said to have."""
+
+    device: str
+    segment: str
+    body: bytes
+    digest: str
+
+
+async def _read_segment(request: Request) -> _Sent:
+    media_type = request.headers.get("content-type", "")
+    if media_type != SEGMENT_TYPE:
+        raise RefusedError(415, "media-type", f"send Content-Type: {SEGMENT_TYPE}, not {media_type[:80]!r}")
+    if request.headers.get("if-none-match") != "*":
+        raise RefusedError(422, "no-condition", "send If-None-Match: *; a segment is never replaced")
+    digest = read_digest(request)
+    body = await read_body(request, LIMITS.segment_max_bytes, LIMITS.body_timeout_s)
+    return _Sent(request.path_params["device"], request.path_params["segment"], body, digest)
+
+
+def _name_of(caller: Credential) -> str:
+    return f"{caller.role}/{caller.name}"
 
 
 def _said(document: Document, status: int = 200) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,12 @@ class Share:
             self._count = 0
 
 
+def declared_bytes(request: Request) -> float:
+    """Return how many bytes a request says that its body has; infinitely many where it does not."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() and len(declared) < 20 else math.inf
+
+
 async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     """Return a request's body.
 
@@ -89,8 +96,7 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise RefusedError(415, "encoded", f"send the body as it is, without Content-Encoding {encoding[:40]!r}")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and len(declared) < 20 and int(declared) > max_bytes:
+    if max_bytes < declared_bytes(request) < math.inf:
         raise _too_large(max_bytes)
     body = bytearray()
     share: Share | None = getattr(request.state, "share", None)

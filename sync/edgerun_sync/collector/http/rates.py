@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ CALLERS_MAX = 100_000
 
 
 class Rates:
-    """Requests that callers may make.
+    """Requests that callers may make; any thread may ask.
 
     Args:
         per_s: requests a second, in the long run.
@@ -26,6 +27,7 @@ class Rates:
     def __init__(self, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_s, self._burst, self._clock = per_s, burst, clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def take(self, caller: str) -> None:
         """Count a request.
@@ -33,13 +35,14 @@ class Rates:
         Raises:
             RefusedError: 429: the caller asks too often.
         """
-        now = self._clock()
-        level, since = self._buckets.pop(caller, (float(self._burst), now))
-        level = min(self._burst, level + (now - since) * self._per_s)
-        allowed = level >= 1
-        self._buckets[caller] = (level - 1 if allowed else level, now)
-        if len(self._buckets) > CALLERS_MAX:
-            self._buckets.popitem(last=False)
+        with self._lock:
+            now = self._clock()
+            level, since = self._buckets.pop(caller, (float(self._burst), now))
+            level = min(self._burst, level + (now - since) * self._per_s)
+            allowed = level >= 1
+            self._buckets[caller] = (level - 1 if allowed else level, now)
+            if len(self._buckets) > CALLERS_MAX:
+                self._buckets.popitem(last=False)
         if not allowed:
             wait_s = (1 - level) / self._per_s
             raise RefusedError(429, "too-often", "too many requests; wait", wait_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGINT, SIGTERM or `stop`."""
+        gc.freeze()  # what is loaded stays: looking through it for garbage again and again takes time from requests
         self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The threads that requests are answered in: they wait for disks and buckets, so there are many more than cores."""
+"""The threads that requests are answered in: they wait for disks and buckets, so there are more than cores."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-THREADS = 128
-"""A disk syncs the files of many threads at once about as fast as that of one."""
 
-_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="edgerun-request")
+class Threads:
+    """Some threads that wait.
+
+    Args:
+        count: how many, at most.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="edgerun-request")
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return what a function returns that may wait, or raise what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*args, **kwargs))
+
+
+_threads = Threads(128)
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Return what a function returns that may wait, or raise what it raises."""
-    return await asyncio.get_running_loop().run_in_executor(_pool, lambda: function(*args, **kwargs))
+    """Return what a function returns that may wait, or raise what it raises, of what is asked for seldom."""
+    return await _threads.run(function, *args, **kwargs)
