@@ -207,3 +207,10 @@ def test_a_report_from_before_these_parts_can_still_be_read():
     card = scorecard(parse_facts(document, "here"))
     assert card.treatments[0].verdict.kind == "SHIP"
     assert card.facts.models.one_in == 1
+
+
+def test_the_page_is_one_main_part_with_a_background_of_its_own():
+    page = html_report(scorecard(CASES["ship"]))
+    assert page.count("<main>") == page.count("</main>") == 1
+    assert "html { background: var(--page); }" in page
+    assert "@media print" in page
