@@ -77,7 +77,7 @@ class Limits(NamedTuple):
     sampled_calls_max: int = 2**18
     """Calls that the parts of a report beside its verdict are computed from; of more, some units are drawn."""
 
-    drift_profiles_max: int = 1000
+    drift_profiles_max: int = 500
     """Profiles of a week that drift is measured in; of more, some are drawn."""
 
     drift_columns_max: int = 64
