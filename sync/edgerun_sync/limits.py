@@ -102,10 +102,10 @@ class Limits(NamedTuple):
     matrix_classes_max: int = 5
     """Classes of a label of which a report has confusion matrices: their moments grow with the fourth power."""
 
-    sampled_calls_max: int = 2**20
+    sampled_calls_max: int = 2**18
     """Calls that the parts of a report beside its verdict are computed from; of more, some units are drawn."""
 
-    drift_profiles_max: int = 1000
+    drift_profiles_max: int = 500
     """Profiles of a week that drift is measured in; of more, some are drawn."""
 
     drift_columns_max: int = 64

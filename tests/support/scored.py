@@ -6,12 +6,14 @@ import numpy as np
 
 from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.experiments.confusion import cell_moments
+from edgerun_sync.experiments.decay import decay_moments
 from edgerun_sync.experiments.expected_accuracy import expected_moments
 from edgerun_sync.experiments.facts import DriftFacts, Facts, HealthFacts, ModelFacts, PhaseFacts, Provenance
 from edgerun_sync.experiments.histograms import histogram
 from edgerun_sync.experiments.moments import moments_of
-from edgerun_sync.experiments.paired import paired_moments
+from edgerun_sync.experiments.paired import PAIRED_NAMES, paired_moments
 from edgerun_sync.experiments.quantiles import quantile_of
+from edgerun_sync.experiments.reliability import score_bins
 
 ARMS = ("champion", "challenger")
 DOCUMENT = {
@@ -96,8 +98,16 @@ def models_and_drift(seed=5):
         arm: expected_moments(calls, 0.8 * calls, labelled, 0.8 * labelled, rng.binomial(labelled, 0.8)) for arm in ARMS
     }
     pairs = rng.integers(5, 10, 300)
-    shadows = {"watched": paired_moments(rng.binomial(pairs, 0.05), rng.binomial(pairs, 0.1), pairs)}
+    only = rng.binomial(pairs, 0.05), rng.binomial(pairs, 0.1)
+    shadows = {"watched at aside": paired_moments(*only, pairs)}
+    both = {**dict(zip(PAIRED_NAMES, (*only, 2 * pairs), strict=True)), "both": pairs - np.minimum(sum(only), pairs)}
+    shadows["next at aside"] = moments_of(both)
+    ages = rng.integers(1, 4, (300, 5))
+    decay = {arm: decay_moments(np.arange(5.0), ages, rng.binomial(ages, 0.8)) for arm in ARMS}
+    counts = rng.integers(0, 4, (300, 3))
+    bins = {arm: score_bins(counts, counts * [0.1, 0.5, 0.9], rng.binomial(counts, 0.5)) for arm in ARMS}
+    scores = {arm: histogram([0.1, 0.5, 0.9], [10, 20, 30]) for arm in ARMS}
     values = np.arange(20.0)
     still, moved = histogram(values, np.full(20, 500.0)), histogram(values, np.linspace(1, 999, 20))
     drift = (DriftFacts("amount, since training", still, moved), DriftFacts("age, since training", still, still))
-    return ModelFacts(("0", "1"), cells, expected, shadows), drift
+    return ModelFacts(("0", "1"), cells, expected, shadows, decay, bins, scores, 4, 2), drift

@@ -117,3 +117,22 @@ def test_a_former_report_may_have_as_many_bytes_as_the_limit_says_and_no_more(ke
     for most, code in ((size, 0), (size - 1, 1)):
         monkeypatch.setattr("edgerun_sync.cli.experiment_phases.LIMITS", LIMITS._replace(facts_max_bytes=most))
         assert run("experiment", "report", "trial", "--facts", kept).exit_code == code
+
+
+def test_off_policy_estimates_other_weights_and_refuses_a_broken_experiment(tmp_path):
+    kept = {name: tmp_path / f"{name}.json" for name in ("fine", "broken")}
+    for name, found in (("fine", facts()), ("broken", facts(misassigned=50))):
+        kept[name].write_text(json.dumps(facts_document(found)))
+    ask = lambda name, weights, *more: run(  # noqa: E731 - short
+        "experiment", "off-policy", "trial", "--weights", weights, "--facts", kept[name], *more
+    )
+    said = ask("fine", "champion=20, challenger=80")
+    assert "as good as" in said.output
+    document = json.loads(ask("fine", "champion=1,challenger=1", "--json").output)
+    accuracy = next(one for one in document["metrics"] if one["name"] == "accuracy")
+    assert accuracy["proposed"] == accuracy["logged"]
+    assert accuracy["proposed"]["effective_units"] == 4000
+    broken = ask("broken", "challenger=1")
+    assert broken.exit_code != 0
+    assert "while a check is broken" in broken.output
+    assert "no weight such as" in ask("fine", "challenger").output

@@ -170,6 +170,8 @@ def _shadow(facts: Facts, name: str) -> ModelCard:
     if PAIRED_WITH_BOTH[-1] in moments.names:
         with _told(why):
             card = card._replace(effect=_paired_effect(facts, moments))
+    else:
+        why.append("these facts do not say how often both models were right; ask the tables again")
     return card._replace(why=tuple(dict.fromkeys(why)))
 
 

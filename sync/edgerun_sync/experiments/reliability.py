@@ -89,7 +89,9 @@ def score_bins(count: ArrayLike, score: ArrayLike, positive: ArrayLike) -> Score
             "a bin's positives or scores are negative, or more than its calls; scores are from 0 to 1"
         )
     products = (counts * counts, counts * positives, positives * positives)
-    return ScoreBins(*(array.sum(axis=0) for array in (counts > 0, counts, scores, positives, *products)))
+    return ScoreBins(
+        *(array.sum(axis=0, dtype=np.float64) for array in (counts > 0, counts, scores, positives, *products))
+    )
 
 
 def reliability(bins: ScoreBins, alpha: float = 0.05) -> Reliability:

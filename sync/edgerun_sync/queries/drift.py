@@ -52,6 +52,37 @@ class _Part(NamedTuple):
     port: PortProfile
 
 
+class _Numbers(NamedTuple):
+    """The numbers of a port of all profiles: of each cell, in the order of the columns; and by profile and column."""
+
+    devices: NDArray[np.int64]
+    """Of each profile."""
+
+    values: NDArray[np.float64]
+    """Of each cell."""
+
+    weights: NDArray[np.float64]
+    """Of each cell."""
+
+    owners: NDArray[np.int64]
+    """Of each cell, the device."""
+
+    ends: NDArray[np.int64]
+    """Of each column, where its cells end; one more in front, where the first begin."""
+
+    zeros: NDArray[np.float64]
+    """[profiles, columns]: numbers too small for a cell."""
+
+    unsketched: NDArray[np.float64]
+    """[profiles, columns]: numbers that found no room in the sketch."""
+
+    means: NDArray[np.float64]
+    """[profiles, columns]: where those are taken to lie."""
+
+    missing: NDArray[np.float64]
+    """[profiles, columns]."""
+
+
 class _Rows(NamedTuple):
     """The numbers of one column: of each cell of each profile, and the number of its device."""
 
@@ -142,40 +173,64 @@ def _alike(parts: Sequence[_Part], port: PortProfile) -> list[_Part]:
 def _columns(key: _Key, reference: list[_Part], current: list[_Part], most: int) -> Iterator[DriftFacts]:
     is_output, port, arm = key
     width = current[0].port.columns
+    is_text = isinstance(current[0].port.what, Texts)
+    numbers = [] if is_text or most <= 0 else [_numbers(parts, width) for parts in (reference, current)]
     for column in range(min(width, most)):
         name = port if width == 1 else f"{port}[{column}]"
         title = f"{name} of {arm}, {SINCE}" if is_output else f"{name}, {SINCE}"
-        if isinstance(current[0].port.what, Texts):
+        if is_text:
             yield _of_texts(title, reference, current, column)
         else:
-            yield _of_numbers(title, reference, current, column)
+            yield _of_numbers(title, [_rows(side, column) for side in numbers])
 
 
-def _of_numbers(title: str, reference: list[_Part], current: list[_Part], column: int) -> DriftFacts:
-    rows = [_rows(parts, column) for parts in (reference, current)]
+def _of_numbers(title: str, rows: Sequence[_Rows]) -> DriftFacts:
     sides = [histogram(side.values, side.weights, float(side.missing.sum())) for side in rows]
     borders = psi_borders(sides[0])
     first, second = (_effect(_binned(side, borders)) for side in rows)
     return DriftFacts(title, sides[0], sides[1], NUMBERS, (first, second))
 
 
-def _rows(parts: Sequence[_Part], column: int) -> _Rows:
+def _numbers(parts: Sequence[_Part], width: int) -> _Numbers:
+    """The numbers of all profiles of a port, put side by side once for all its columns."""
+    whats = [part.port.what for part in parts if isinstance(part.port.what, Numbers)]
+    devices = np.array([part.device for part in parts], np.int64)
+    shape = (len(whats), width)
+    tables = {
+        name: np.array([getattr(what, name) for what in whats], np.float64).reshape(shape)
+        for name in ("finite", "missing", "infinite", "unsketched", "mean")
+    }
+    held = np.array([what.cells for what in whats], np.int64).reshape(-1)
+    place = np.repeat(np.arange(len(held)), held)  # of each cell, its profile and column
+    cells = np.concatenate([np.array([], np.int64), *(what.cell for what in whats)])
+    weights = np.concatenate([np.array([]), *(what.weight.astype(np.float64) for what in whats)])
+    zeros = tables["finite"] - tables["unsketched"] - np.bincount(place, weights, len(held)).reshape(shape)
+    order = np.argsort(place % width, kind="stable")
+    counts = held.reshape(shape).sum(axis=0)
+    return _Numbers(
+        devices=devices,
+        values=cell_values(cells[order]),
+        weights=weights[order],
+        owners=devices[place[order] // width],
+        ends=np.concatenate([[0], np.cumsum(counts)]),
+        zeros=np.maximum(zeros, 0.0),
+        unsketched=tables["unsketched"],
+        means=tables["mean"],
+        missing=tables["missing"] + tables["infinite"],
+    )
+
+
+def _rows(found: _Numbers, column: int) -> _Rows:
     """The cells of a column, its zeros, and at their mean those numbers that found no room in the sketch."""
-    values, weights, devices = [np.array([])], [np.array([])], [np.array([], np.int64)]
-    missing = np.zeros(1 + max((part.device for part in parts), default=0))
-    for device, port in parts:
-        what = port.what
-        assert isinstance(what, Numbers)
-        end = int(what.cells[: column + 1].sum())
-        place = slice(end - int(what.cells[column]), end)
-        cells = what.weight[place].astype(np.float64)
-        unsketched = float(what.unsketched[column])
-        zeros = max(float(what.finite[column]) - unsketched - float(cells.sum()), 0.0)
-        values += [cell_values(what.cell[place]), np.array([0.0, float(what.mean[column])])]
-        weights += [cells, np.array([zeros, unsketched])]
-        devices.append(np.full(len(cells) + 2, device))
-        missing[device] += float(what.missing[column]) + float(what.infinite[column])
-    return _Rows(np.concatenate(values), np.concatenate(weights), np.concatenate(devices), missing)
+    own = slice(int(found.ends[column]), int(found.ends[column + 1]))
+    nothing = np.zeros(len(found.devices))
+    devices = 1 + int(found.devices.max(initial=0))
+    return _Rows(
+        np.concatenate([found.values[own], nothing, found.means[:, column]]),
+        np.concatenate([found.weights[own], found.zeros[:, column], found.unsketched[:, column]]),
+        np.concatenate([found.owners[own], found.devices, found.devices]),
+        np.bincount(found.devices, found.missing[:, column], devices).astype(np.float64),
+    )
 
 
 def _binned(rows: _Rows, borders: NDArray[np.float64]) -> NDArray[np.float64]:

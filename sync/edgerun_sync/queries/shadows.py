@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
+import numpy as np
 
 from edgerun_sync.experiments.confusion import paired_names
-from edgerun_sync.experiments.moments import aggregate_names, from_aggregates
+from edgerun_sync.experiments.moments import moments_of
 from edgerun_sync.experiments.paired import PAIRED_WITH_BOTH
 from edgerun_sync.queries.labelled import last_labels
 from edgerun_sync.queries.sampled import one_in
 from edgerun_sync.queries.tables import CALLS, ask
-from edgerun_sync.queries.units import moment_sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,13 +59,17 @@ def shadow_moments(
         return Shadows({}, 1)
     factor = one_in(rows)
     names = (*PAIRED_WITH_BOTH, *paired_names(classes))
-    question = moment_sums(_by_device(own, watched, labels, factor, classes), names, by=("model", "node"))
-    wanted = aggregate_names(names)
-    found = {
-        f"{row['model']} at {row['node']}": from_aggregates(names, {name: row[name] for name in wanted})
-        for row in ask(engine, question.order_by(["model", "node"])).to_pylist()
-    }
-    return Shadows(found, factor)
+    devices = ask(engine, _by_device(own, watched, labels, factor, classes))  # of sampled calls: no more than those
+    columns = {name: devices[name].to_numpy() for name in names}
+    pairs = zip(devices["model"].to_pylist(), devices["node"].to_pylist(), strict=True)
+    shadow = np.array([f"{model} at {node}" for model, node in pairs], object)
+    return Shadows(
+        {
+            name: moments_of({column: values[shadow == name] for column, values in columns.items()})
+            for name in sorted({*shadow.tolist()})
+        },
+        factor,
+    )
 
 
 def _by_device(own: Any, watched: Any, labels: Any, factor: int, classes: Sequence[str]) -> Any:
@@ -94,4 +98,4 @@ def _by_device(own: Any, watched: Any, labels: Any, factor: int, classes: Sequen
     ]
     names = (*PAIRED_WITH_BOTH, *paired_names(classes))
     counts = {name: pairs.count(where=condition) for name, condition in zip(names, (*only, *margins), strict=True)}
-    return pairs.group_by(["model", "node", "device"]).agg(**counts)
+    return pairs.group_by(["model", "node", "device"]).agg(**counts).order_by(["model", "node", "device"])

@@ -74,11 +74,21 @@ def curves(card: Scorecard) -> tuple[Curve, ...]:
 
 
 _EACH = "Each interval holds by itself and once, at the planned end; of many measures some are far off by chance."
-_OF_CONFIDENCE = ("arm", "expected", "realised", "realised less expected", "corrected", "error", "by chance")
+_OF_CONFIDENCE = (
+    "arm",
+    "expected",
+    "realised",
+    "realised less expected",
+    "corrected",
+    "recalibrated",
+    "error",
+    "by chance",
+)
 _ON_CONFIDENCE = (
     "Expected: the mean confidence of all calls, with a label or not; realised: how many labelled calls were right. "
-    "Corrected: the expected accuracy plus the gap, which holds for all calls if labels were given at random. Error: "
-    "how far confidence and rightness are apart on average; by chance: what calls of a perfect confidence would show. "
+    "Corrected: the expected accuracy plus the gap, which holds for all calls if labels were given at random; "
+    "recalibrated: the expected accuracy, had each confidence been what labels say that it is worth. Error: how far "
+    "confidence and rightness are apart on average; by chance: what calls of a perfect confidence would show. "
     "Confidence knows nothing of a world in which inputs mean something else."
 )
 _OF_DAYS = ("arm", "on the first day", "change a day", "test of no change", "mean day")
@@ -166,6 +176,7 @@ def _confidences(arms: Sequence[ModelCard]) -> Iterator[tuple[str, ...]]:
                 _with_interval(found.realised),
                 _points(found.gap),
                 _with_interval(found.corrected),
+                "" if arm.recalibrated is None else _share(arm.recalibrated),
                 "" if curve is None else _share(curve.error),
                 "" if curve is None else _share(curve.noise),
             )

@@ -24,6 +24,8 @@ RULE = (
 )
 """The rule of docs/verdict.md in one sentence."""
 
+_DISTANCES = {"psi": "PSI", "ks": "Kolmogorov-Smirnov", "wasserstein": "Wasserstein"}
+
 
 class Mark(NamedTuple):
     """An interval as it is drawn, all ends in the unit of its metric."""
@@ -256,12 +258,13 @@ def _drifts(cards: tuple[DriftCard, ...]) -> Iterator[str]:
     for card in cards:
         column, _, since = card.name.partition(", since ")
         when = f" since {since}" if since else ""
-        moved = [one.measure for one in card.measures if one.drifted]
-        if moved:
+        if any(one.drifted for one in card.measures):
             measured = ", ".join(
-                f"{one.measure} {one.statistic:.3g} (alarms above {one.threshold:.3g})" for one in card.measures
+                f"{_DISTANCES[one.measure]} {one.statistic:.3g}, {'above' if one.drifted else 'below'} "
+                f"{one.threshold:.3g}"
+                for one in card.measures
             )
-            yield f"{column} moved{when} by {' and '.join(moved)}: {measured}."
+            yield f"{column} moved{when}: {measured}."
         else:
             said = f"cannot be told{when}: {card.why}" if card.why else f"no alarm{when}"
             still.setdefault(said, []).append(column)

@@ -116,12 +116,14 @@ def test_models_and_drift_are_shown_and_decide_nothing():
     assert [(card.name, card.is_shadow) for card in full.models] == [
         ("champion", False),
         ("challenger", False),
-        ("watched", True),
+        ("watched at aside", True),
+        ("next at aside", True),
     ]
-    control, treatment, shadow = full.models
+    control, treatment, shadow, other = full.models
     assert control.differences == {}
     assert {"accuracy", "recall_1"} <= treatment.differences.keys() <= treatment.measures.keys()
     assert shadow.paired.p_value < 0.05
+    assert (shadow.effect, other.effect is not None) == (None, True)
     assert [any(one.drifted for one in card.measures) for card in full.drift] == [True, False]
     assert full.treatments == bare.treatments or only(full).verdict == only(bare).verdict
 

@@ -12,15 +12,17 @@ from statsmodels.stats.contingency_tables import mcnemar
 from edgerun_sync.experiments.confusion import paired_names
 from edgerun_sync.experiments.decay import decay
 from edgerun_sync.experiments.drift import design_effect, psi_borders
+from edgerun_sync.experiments.facts import ModelFacts
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
 from edgerun_sync.experiments.paired import PAIRED_WITH_BOTH, paired_contrast
 from edgerun_sync.experiments.scorecard import scorecard
 from edgerun_sync.limits import LIMITS
+from edgerun_sync.queries.declared import calls_of
 from edgerun_sync.queries.drift import drift_facts, profile_sample
 from edgerun_sync.queries.engines import open_engine
 from edgerun_sync.queries.experiment import Version, experiment_facts
-from edgerun_sync.queries.sampled import one_in
-from edgerun_sync.queries.tables import ask
+from edgerun_sync.queries.sampled import one_in, sampled_calls
+from edgerun_sync.queries.tables import EVENTS, LABELS, ask
 from edgerun_sync.report.text import text_report
 from support import watched
 from support.watched import ARMS, DAY_US, PLAN, SPLIT, UNTIL
@@ -257,3 +259,22 @@ def test_both_engines_give_the_same_facts_and_json_keeps_them(place_of_watched, 
 def plain(one):
     sides = [(side.values.tolist(), side.weights.tolist(), side.missing) for side in (one.reference, one.current)]
     return one.name, one.kind, sides, one.design_effects
+
+
+def test_a_plan_without_labels_asks_nothing_of_models(place_of_watched):
+    plan = PLAN._replace(primary="slow", metrics={"slow": PLAN.metrics["slow"]}, guardrails={})
+    with open_engine(place_of_watched) as engine:
+        found = experiment_facts(engine, plan, "cards", [Version("1.0.0", SPLIT)], until=UNTIL)
+    assert found.models == ModelFacts()
+    assert len(found.drift) == 4
+
+
+def test_requests_are_drawn_by_their_numbers(place_of_watched, calls):
+    plan = PLAN._replace(unit="request")
+    with open_engine(place_of_watched) as engine:
+        asked_of = calls_of(plan, "cards", ["1.0.0"], ARMS, EVENTS)
+        units = asked_of.select("unit", "arm")
+        rows = sampled_calls(engine, plan, asked_of, LABELS, units, watched.BEGIN, 4)
+        found = ask(engine, rows)
+    assert found.num_rows == (np.arange(len(calls.key)) % 4 == 0).sum()
+    assert found["truth"].null_count == (calls.truth[::4] < 0).sum()

@@ -14,7 +14,7 @@ from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
 from edgerun_sync.experiments.scorecard import scorecard
 from edgerun_sync.report.document import report_document
-from edgerun_sync.report.drawing import WIDTH, drawing_of
+from edgerun_sync.report.drawing import WIDTH, curve_drawing_of, drawing_of
 from edgerun_sync.report.html import html_report
 from edgerun_sync.report.text import text_report
 from edgerun_sync.report.view import view_of
@@ -100,7 +100,7 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_is_told(name):
 
 def test_intervals_are_drawings_that_lie_within_their_frame():
     card = scorecard(CASES["ship"])
-    drawings = re.findall(r"<svg.*?</svg>", html_report(card), re.DOTALL)
+    drawings = re.findall(r"<svg class=\"interval\".*?</svg>", html_report(card), re.DOTALL)
     assert len(drawings) == 4
     for drawing in drawings:
         root = ET.fromstring(drawing)
@@ -133,3 +133,84 @@ def test_lines_of_the_text_fit_a_terminal():
     for case in CASES.values():
         prose = text_report(scorecard(case)).split("\n\n")
         assert max(map(len, itertools.chain.from_iterable(part.splitlines() for part in prose))) <= 120
+
+
+HOSTILE = '<script>alert(1)</script>"&\x1b[31m'
+
+
+def hostile():
+    """The same facts under names that a bundle, a column or a label may have."""
+    found = facts(models=MODELS, drift=DRIFT)
+    models = MODELS._replace(
+        classes=(HOSTILE, "1"), shadows={f"{HOSTILE} at x": one for one in MODELS.shadows.values()}
+    )
+    drift = tuple(one._replace(name=f"{HOSTILE}, since {HOSTILE}") for one in DRIFT)
+    return found._replace(bundle=HOSTILE, models=models, drift=drift)
+
+
+def test_names_cannot_become_tags_or_terminal_commands():
+    card = scorecard(hostile())
+    page = html_report(card)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") > 5
+    assert "\x1b" not in text_report(card)
+    assert not [tag for tag, _ in page_of(card).tags if tag == "script"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_headings_go_down_one_at_a_time_and_there_is_one_title(name):
+    levels = [int(tag[1]) for tag, _ in page_of(scorecard(CASES[name])).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later <= earlier + 1 for earlier, later in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tables_name_their_rows_and_columns_and_drawings_say_what_they_show(name):
+    page = page_of(scorecard(CASES[name]))
+    assert all(attrs.get("scope") in {"col", "row"} for tag, attrs in page.tags if tag == "th")
+    assert sum(tag == "table" for tag, _ in page.tags) >= 3
+    for tag, attrs in page.tags:
+        if tag == "svg":
+            assert attrs["role"] == "img"
+            assert len(attrs["aria-label"]) > 20
+    assert ("html", {"lang": "en"}) in page.tags
+
+
+def test_curves_are_drawn_within_their_frame_and_name_their_axes():
+    card = scorecard(CASES["ship"])
+    page = html_report(card)
+    assert page.count("<figcaption>") == 2
+    assert (page.count(">confidence</text>"), page.count(">right</text>")) == (2, 2)
+    for curve in view_of(card).curves:
+        drawn = curve_drawing_of(curve)
+        assert len(drawn.points) == 3
+        for point in drawn.points:
+            assert drawn.left <= point.x <= drawn.left + drawn.side
+            assert drawn.top <= point.high <= point.y <= point.low <= drawn.bottom
+
+
+def test_what_was_drawn_and_what_cannot_be_told_is_said():
+    said = " ".join(text_report(scorecard(CASES["ship"])).split())
+    assert "From one in 4 units, drawn by a hash." in said
+    assert "From one in 2 calls, drawn by a hash." in said
+    for part in ("Confidence", "Accuracy by day", "next at aside", "Not told watched"):
+        assert part in said, part
+
+
+def test_a_report_from_before_these_parts_can_still_be_read():
+    document = facts_document(CASES["ship"])
+    for name in ("decay", "reliability", "scores", "one_in", "shadow_one_in"):
+        del document["models"][name]
+    for column in document["drift"]:
+        del column["kind"], column["design_effects"]
+    card = scorecard(parse_facts(document, "here"))
+    assert card.treatments[0].verdict.kind == "SHIP"
+    assert card.facts.models.one_in == 1
+
+
+def test_the_page_is_one_main_part_with_a_background_of_its_own():
+    page = html_report(scorecard(CASES["ship"]))
+    assert page.count("<main>") == page.count("</main>") == 1
+    assert "html { background: var(--page); }" in page
+    assert "@media print" in page
