@@ -13,6 +13,8 @@ import ibis
 from edgerun_sync.queries.tables import CALLS, EVENTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgerun.split import Split
 
 _POINT_BITS = 32
@@ -38,11 +40,23 @@ def expected(split: Split, keys: Any) -> Any:
         split: of the arms.
         keys: a table with the column ``key`` of texts, such as given() returns.
     """
-    point = (_salted(split.salt, keys.key) >> _POINT_BITS) & (2**_POINT_BITS - 1)
-    found = keys.filter(keys.key.notnull()).select(key=keys.key, unit=_hash(keys.key), point=point)
+    found = keys.filter(keys.key.notnull()).select(key=keys.key, unit=_hash(keys.key), point=_point(split, keys))
+    return found.mutate(expected=arm_at(split, found.point))
+
+
+def pointed(splits: Sequence[Split], keys: Any) -> Any:
+    """Ask for the points of keys in several splits.
+
+    The answer has a row for each row of `keys`: ``unit``, and ``point_NUMBER`` of each split, in order from 0.
+    """
+    points = {f"point_{number}": _point(split, keys) for number, split in enumerate(splits)}
+    return keys.filter(keys.key.notnull()).select(unit=_hash(keys.key), **points)
+
+
+def arm_at(split: Split, point: Any) -> Any:
+    """Return the arm of a split that owns a point."""
     ranges = sorted(split.ranges, key=lambda held: held.start)
-    arms = [(found.point < held.end, held.arm) for held in ranges]
-    return found.mutate(expected=ibis.cases(*arms))
+    return ibis.cases(*((point < held.end, held.arm) for held in ranges))
 
 
 def audit(split: Split, keys: Any, events: Any = EVENTS) -> Any:
@@ -70,6 +84,10 @@ def audit_requests(split: Split, events: Any = EVENTS) -> Any:
     calls = _split(events).mutate(key=lambda row: row.id)
     drawn = expected(split, calls).select("key", "expected")
     return _counted(calls.join(drawn, calls.key == drawn.key).select(calls, drawn.expected))
+
+
+def _point(split: Split, keys: Any) -> Any:
+    return (_salted(split.salt, keys.key) >> _POINT_BITS) & (2**_POINT_BITS - 1)
 
 
 def _split(events: Any) -> Any:

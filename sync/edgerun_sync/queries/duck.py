@@ -78,6 +78,11 @@ class DuckDB:
         with _mapped():
             self._connection.register(name, table)
 
+    def keep(self, name: str, statement: str) -> None:
+        """See Engine."""
+        with _mapped():
+            self._run(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS {self._reading(statement)}")
+
     def close(self) -> None:
         """See Engine."""
         self._connection.close()

@@ -55,6 +55,16 @@ class Engine(Protocol):
             QueryError: the engine cannot take it.
         """
 
+    def keep(self, name: str, statement: str) -> None:
+        """Let queries see the answer to a query under a name, for as long as the engine is open.
+
+        DuckDB computes it once, at once, and spills it to the disk where memory is short. Of a Spark Connect server it
+        is asked, and one that cannot (Sail) computes it again for each query.
+
+        Raises:
+            QueryError: as rows(); on Spark, what fails later fails where it is asked for.
+        """
+
     def close(self) -> None:
         """Let go of everything; further calls change nothing."""
 

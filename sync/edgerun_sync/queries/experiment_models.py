@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgerun_bundles.experiment.metrics import LABELLED
 from edgerun_sync.experiments.confusion import cell_names
 from edgerun_sync.experiments.facts import ModelFacts
 from edgerun_sync.experiments.moments import aggregate_names, from_aggregates
@@ -13,24 +12,22 @@ from edgerun_sync.queries.tables import ask
 from edgerun_sync.queries.units import moment_sums
 
 if TYPE_CHECKING:
-    from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.queries.engines import Engine
 
 
-def model_facts(engine: Engine, plan: Plan, rows: Any) -> ModelFacts:
+def model_facts(engine: Engine, rows: Any) -> ModelFacts:
     """Return the matrices of each arm; none where nothing is labelled, or labels are of too many classes.
 
     Args:
         engine: that sums up.
-        plan: of the experiment.
-        rows: its calls, with ``arm``, ``unit`` and ``truth``.
+        rows: its labelled calls, with ``arm``, ``unit``, ``label`` and ``truth``; None where no metric needs any.
 
     Raises:
         QueryError: the engine failed.
     """
-    if not any(metric.kind in LABELLED for metric in plan.metrics.values()):
+    if rows is None:
         return ModelFacts()
-    known = rows.filter(rows.truth.notnull() & rows.label.notnull())
+    known = rows.filter(rows.label.notnull())
     seen = known.select(name=known.truth).union(known.select(name=known.label)).distinct()
     most = LIMITS.matrix_classes_max
     classes = tuple(row["name"] for row in ask(engine, seen.order_by("name").limit(most + 1)).to_pylist())

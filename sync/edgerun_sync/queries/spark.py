@@ -80,6 +80,12 @@ class SparkConnect:
                 found = self._session.createDataFrame([], from_arrow_schema(table.schema))
             found.createOrReplaceTempView(name)
 
+    def keep(self, name: str, statement: str) -> None:
+        """See Engine."""
+        with _mapped():
+            self._require_reading(statement)
+            self._session.sql(statement).persist().createOrReplaceTempView(name)
+
     def close(self) -> None:
         """See Engine."""
         with _mapped():
