@@ -58,7 +58,8 @@ class Engine(Protocol):
     def keep(self, name: str, statement: str) -> None:
         """Let queries see the answer to a query under a name, for as long as the engine is open.
 
-        DuckDB computes it once, at once, and spills it to the disk where memory is short. Of a Spark Connect server it
+        DuckDB computes it once, at once, holds the right side of each join in memory, and spills to the disk what does
+        not fit. Of a Spark Connect server it
         is asked, and one that cannot (Sail) computes it again for each query.
 
         Raises:

@@ -205,5 +205,6 @@ def _influences(engine: Engine, by_unit: Any, cell: Cell, bins: Sequence[int], i
         ibis.cases(*((own.bin == place, value) for place, value in zip(bins, side.tolist(), strict=True)))
         for side in (influence.positive, influence.negative)
     )
-    units = own.group_by(["phase", "arm", "unit"]).agg(influence=(own.above * up + own.below * down).sum())
+    above, below_it = own.above.cast("float64"), own.below.cast("float64")  # Spark takes `up` for a decimal number
+    units = own.group_by(["phase", "arm", "unit"]).agg(influence=(above * up + below_it * down).sum())
     return moments_by_cell(engine, units, ["influence"])[cell]

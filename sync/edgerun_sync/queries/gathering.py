@@ -196,7 +196,7 @@ def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, know
         units = _with(units, _sums(now, named, ["unit", "arm"]), ["unit", "arm"], "")
         units = _with(units, _sums(then, counted_on_labels(plan, then), ["unit"]), ["unit"])
     else:
-        units = units.mutate(**{LABELLED_CALLS: 0.0})
+        units = units.mutate(**{LABELLED_CALLS: ibis.literal(0).cast("float64")})
     if _outcomes_in(plan):
         units = _with(units, _outcomes(plan, units, source), ["unit"], "")
     names = [name for name in units.columns if name not in {_ANSWERED_FIRST, _ENTERED}]
@@ -234,7 +234,7 @@ def _outcomes(plan: Plan, units: Any, source: Source) -> Any:
     of_units = given.filter(given.unit.notnull()).select(of_unit="unit", **columns)
     of_calls = given.filter(given.unit.isnull() & given.id.notnull()).select(of_call="id", **columns)
     answered = source.calls.filter(source.calls.kind.isin(tables.CALLS)).select(call="id", of_unit="unit")
-    resolved = of_calls.join(answered, of_calls.of_call == answered.call).select("of_unit", *columns)
+    resolved = answered.join(of_calls, answered.call == of_calls.of_call).select("of_unit", *columns)
     every = of_units.union(resolved)
     met = units.select("unit", _ANSWERED_FIRST)
     rows = met.join(every, met.unit == every.of_unit)
