@@ -59,8 +59,8 @@ class Engine(Protocol):
         """Let queries see the answer to a query under a name, for as long as the engine is open.
 
         DuckDB computes it once, at once, holds the right side of each join in memory, and spills to the disk what does
-        not fit. Of a Spark Connect server it
-        is asked, and one that cannot (Sail) computes it again for each query.
+        not fit. A Spark Connect server gets back what is small, and is asked to keep what is large; one that cannot
+        (Sail) computes that again for each query.
 
         Raises:
             QueryError: as rows(); on Spark, what fails later fails where it is asked for.
