@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from edgerun_bundles.experiment.metrics import LABELLED, OUTCOMES
-from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS
+from edgerun_bundles.experiment.metrics import LABELLED
 from edgerun_sync.queries import tables
-from edgerun_sync.queries.labelled import last_labels
-from edgerun_sync.queries.units import unit_outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from edgerun_bundles.experiment.metrics import DeclaredMetric
     from edgerun_bundles.experiment.plan import Plan
@@ -37,59 +33,50 @@ def calls_of(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[st
     return rows.filter(rows.unit.notnull())
 
 
-def with_variables(plan: Plan, rows: Any, labels: Any) -> Any:
-    """Ask for calls with their labels and the variables of a plan's metrics.
+def past_of(plan: Plan, bundle: str, events: Any) -> Any:
+    """Ask for the calls of a bundle before an experiment, errors among them, whatever version and arm they are of."""
+    rows = events.filter((events.bundle == bundle) & (events.kind != "shadow") & events.unit.notnull())
+    return rows.mutate(unit=rows.id) if plan.unit == "request" else rows
 
-    The variables of a metric that counts calls are two columns, named as `experiments.declared` names them.
+
+def has_labels(plan: Plan) -> bool:
+    """Return whether a metric of a plan needs labels."""
+    return any(metric.kind in LABELLED for metric in plan.metrics.values())
+
+
+def counted_on_calls(plan: Plan, rows: Any) -> dict[str, Any]:
+    """Return the variables of the metrics that need no label: of each call, whether it counts.
+
+    A metric has two variables, named as `experiments.declared` names them.
     """
-    if any(metric.kind in LABELLED for metric in plan.metrics.values()):
-        found = last_labels(labels).select(call="id", truth="truth")
-        rows = rows.left_join(found, rows.id == found.call).drop("call")
-    else:
-        rows = rows.mutate(truth=ibis.null("string"))
-    columns = {CALLS: rows.kind.isin(tables.CALLS), LABELLED_CALLS: rows.truth.notnull()}
+    answered = rows.kind.isin(tables.CALLS)
+    found: dict[str, Any] = {}
     for name, metric in plan.metrics.items():
-        pair = _counted(rows, metric)
-        if pair is not None:
-            columns |= {f"{name}.above": pair[0], f"{name}.below": pair[1]}
-    return rows.mutate(**{name: ibis.coalesce(column.cast("float64"), 0.0) for name, column in columns.items()})
+        if metric.kind == "error_rate":
+            found |= _pair(name, rows.kind == "error", rows.kind.notnull())
+        elif metric.kind == "fallback_rate":
+            found |= _pair(name, rows.kind == "fallback", answered)
+    return found
+
+
+def counted_on_labels(plan: Plan, rows: Any) -> dict[str, Any]:
+    """Return the variables of the metrics that need labels: of each labelled call, what it adds.
+
+    Args:
+        plan: of the experiment.
+        rows: labelled calls, with ``label``, ``score`` and ``truth``.
+    """
+    found: dict[str, Any] = {}
+    for name, metric in plan.metrics.items():
+        if metric.kind in _OF_LABELS:
+            found |= _pair(name, *_OF_LABELS[metric.kind](rows, metric))
+    return found
 
 
 def counted_names(plan: Plan) -> list[str]:
     """Return the variables that are sums over calls."""
-    pairs = [
-        [f"{name}.above", f"{name}.below"]
-        for name, metric in plan.metrics.items()
-        if _counted(None, metric) is not None
-    ]
-    return [CALLS, LABELLED_CALLS, *(part for pair in pairs for part in pair)]
-
-
-def units_of(plan: Plan, rows: Any, labels: Any, before: Any) -> Any:
-    """Ask for the units of an experiment: when, where and in which phase each was first exposed, and its variables.
-
-    A unit that a ramp moved counts where it was first, with its calls there. The answer has a row for each unit:
-    ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first`` (of its calls) and ``last`` (of
-    those in any arm: whom a ramp moved did not fall silent), all variables, and those from `before`.
-    """
-    names = counted_names(plan)
-    cells = rows.group_by(["unit", "arm"]).agg(
-        first=rows.time.min(),
-        last=rows.time.max(),
-        phase=rows.version.argmin(rows.time),
-        **{name: rows[name].sum() for name in names},
-    )
-    order = ibis.window(group_by="unit", order_by=[cells["first"], cells.arm])
-    heard = cells["last"].max().over(ibis.window(group_by="unit"))
-    ranked = cells.mutate(place=ibis.row_number().over(order), last=heard)
-    units = ranked.filter(ranked.place == 0).drop("place")
-    for name, metric in plan.metrics.items():
-        if metric.kind in OUTCOMES:
-            units = _with_outcome(units, name, metric, rows, labels)
-    past = [name for name in names if name not in {CALLS, LABELLED_CALLS}]
-    sums = before.group_by("unit").agg(**{BEFORE + name: before[name].sum() for name in past})
-    joined = units.left_join(sums.rename(unit_before="unit"), units.unit == sums.unit).drop("unit_before")
-    return joined.mutate(**{BEFORE + name: ibis.coalesce(joined[BEFORE + name], 0.0) for name in past})
+    kinds = {"error_rate", "fallback_rate", *_OF_LABELS}
+    return [part for name, metric in plan.metrics.items() if metric.kind in kinds for part in _pair(name, None, None)]
 
 
 def chance_of(rows: Any, positive: str) -> Any:
@@ -97,46 +84,55 @@ def chance_of(rows: Any, positive: str) -> Any:
     return ibis.ifelse(rows.label == positive, rows.score, 1 - rows.score)
 
 
-def _counted(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any] | None:
-    """What a call adds above and below the line; None of metrics that are no sum over calls."""
-    if metric.kind in OUTCOMES or metric.kind in {"latency_quantile", "auc"}:
-        return None
-    if rows is None:
-        return (None, None)
-    answered, has_label = rows.kind.isin(tables.CALLS), rows.truth.notnull() & rows.label.notnull()
-    is_true, is_said = has_label & (rows.truth == metric.positive), has_label & (rows.label == metric.positive)
-    both = is_true & is_said
+def _pair(name: str, above: Any, below: Any) -> dict[str, Any]:
+    return {f"{name}.above": above, f"{name}.below": below}
+
+
+def _is_right(rows: Any, _: DeclaredMetric) -> tuple[Any, Any]:
+    return rows.truth == rows.label, rows.label.notnull()
+
+
+def _of_a_class(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any]:
+    """Whether a call is of the positive class, and whether the model said so; of none without a label of its own."""
+    has_label = rows.label.notnull()
+    return has_label & (rows.truth == metric.positive), has_label & (rows.label == metric.positive)
+
+
+def _precision(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any]:
+    is_true, is_said = _of_a_class(rows, metric)
+    return is_true & is_said, is_said
+
+
+def _recall(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any]:
+    is_true, is_said = _of_a_class(rows, metric)
+    return is_true & is_said, is_true
+
+
+def _f1(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any]:
+    is_true, is_said = _of_a_class(rows, metric)
+    return 2 * (is_true & is_said).cast("float64"), is_true.cast("float64") + is_said.cast("float64")
+
+
+def _log_loss(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any]:
+    is_true, has_chance, chance = _of_a_chance(rows, metric)
+    return ibis.ifelse(has_chance, -ibis.ifelse(is_true, chance, 1 - chance).ln(), 0.0), has_chance
+
+
+def _brier(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any]:
+    is_true, has_chance, chance = _of_a_chance(rows, metric)
+    return ibis.ifelse(has_chance, (chance - is_true.cast("float64")) ** 2, 0.0), has_chance
+
+
+def _of_a_chance(rows: Any, metric: DeclaredMetric) -> tuple[Any, Any, Any]:
     chance = chance_of(rows, metric.positive or "").clip(LOSS_FLOOR, 1 - LOSS_FLOOR)
-    has_chance = has_label & rows.score.notnull()
-    found: Mapping[str, Any] = {
-        "error_rate": lambda: (rows.kind == "error", ibis.literal(1)),
-        "fallback_rate": lambda: (rows.kind == "fallback", answered),
-        "accuracy": lambda: (has_label & (rows.truth == rows.label), has_label),
-        "precision": lambda: (both, is_said),
-        "recall": lambda: (both, is_true),
-        "f1": lambda: (2 * both.cast("float64"), is_true.cast("float64") + is_said.cast("float64")),
-        "log_loss": lambda: (_if(has_chance, -ibis.ifelse(is_true, chance, 1 - chance).ln()), has_chance),
-        "brier": lambda: (_if(has_chance, (chance - is_true.cast("float64")) ** 2), has_chance),
-    }
-    above, below = found[metric.kind]()
-    return above, below
+    return rows.truth == metric.positive, rows.label.notnull() & rows.score.notnull(), chance
 
 
-def _if(condition: Any, value: Any) -> Any:
-    return ibis.ifelse(condition, value, 0.0)
-
-
-def _with_outcome(units: Any, name: str, metric: DeclaredMetric, rows: Any, labels: Any) -> Any:
-    window = None if metric.window_days is None else timedelta(days=metric.window_days)
-    if metric.kind == "outcome_ratio":
-        wanted = {f"{name}.above": (metric.outcome, "total"), f"{name}.below": (metric.per, "total")}
-    else:
-        wanted = {name: (metric.outcome, "converted" if metric.kind == "conversion" else "total")}
-    for column, (outcome, what) in wanted.items():
-        found = unit_outcomes(outcome or "", rows, labels, window=window).select(
-            of_unit="unit", of_arm="arm", **{column: what}
-        )
-        joined = units.left_join(found, (units.unit == found.of_unit) & (units.arm == found.of_arm))
-        units = joined.drop("of_unit", "of_arm")
-        units = units.mutate(**{column: ibis.coalesce(units[column].cast("float64"), 0.0)})
-    return units
+_OF_LABELS: Mapping[str, Callable[[Any, DeclaredMetric], tuple[Any, Any]]] = {
+    "accuracy": _is_right,
+    "precision": _precision,
+    "recall": _recall,
+    "f1": _f1,
+    "log_loss": _log_loss,
+    "brier": _brier,
+}

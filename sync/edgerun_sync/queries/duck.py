@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _AS_SPARK = ("unix_micros(moment) AS epoch_us(moment)", "timestamp_micros(number) AS make_timestamptz(number)")
 """Functions of Spark, so that a question is the same on both engines."""
+_ORDER_OF_JOINS = "join_order,build_side_probe_side"
+"""What keeps joins from running as they are written, the right side in memory. After a few filters on events, DuckDB
+takes them for fewer than labels, and would hold all of them."""
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -94,6 +97,16 @@ class DuckDB:
     def interrupt(self) -> None:
         """Let what another thread asks end in KeyboardInterrupt."""
         self._connection.interrupt()
+
+    def keep(self, name: str, statement: str) -> None:
+        """See Engine."""
+        with _mapped():
+            reading = self._reading(statement)
+            self._run(f"SET disabled_optimizers = '{_ORDER_OF_JOINS}'")
+            try:
+                self._run(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS {reading}")
+            finally:
+                self._run("RESET disabled_optimizers")
 
     def close(self) -> None:
         """See Engine."""

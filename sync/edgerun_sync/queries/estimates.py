@@ -1,8 +1,8 @@
-"""Quantiles of latency and areas under ROC curves of each arm, clustered by unit: three questions each, of any size."""
+"""Quantiles of latency and areas under ROC curves of each arm, clustered by unit: few questions each, of any size."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import ibis
 import numpy as np
@@ -31,66 +31,118 @@ SCORE_BINS = 1000
 """Of the chance of the positive class: scores within a thousandth tie."""
 
 
-def estimates(engine: Engine, metric: DeclaredMetric, rows: Any) -> dict[Cell, Quantile]:
-    """Return a metric's estimate in each phase and arm of which enough is there.
+class Latencies(NamedTuple):
+    """The latencies of a phase and arm.
+
+    Attributes:
+        values: the different ones, ascending.
+        upto: calls that took as long or less, of each.
+    """
+
+    values: NDArray[np.float64]
+    upto: NDArray[np.int64]
+
+    def at(self, share: float) -> float:
+        """Return the value of rank ceil(share * n)."""
+        rank = min(max(int(np.ceil(share * self.upto[-1])), 1), int(self.upto[-1]))
+        return float(self.values[np.searchsorted(self.upto, rank)])
+
+
+def latencies(engine: Engine, rows: Any) -> dict[Cell, Latencies]:
+    """Return the latencies of answered calls in each phase and arm.
 
     Args:
-        engine: that sums up.
-        metric: a latency quantile, or an area under a curve.
-        rows: calls of an experiment, with ``phase``, ``arm``, ``unit`` and ``truth``.
+        engine: that counts.
+        rows: calls of an experiment, with ``phase`` and ``arm``.
 
     Raises:
         QueryError: the engine failed.
     """
-    return _quantiles(engine, metric, rows) if metric.kind == "latency_quantile" else _areas(engine, metric, rows)
+    calls = _timed(rows)
+    counted = calls.group_by(["phase", "arm", "latency_s"]).agg(rows=calls.count())
+    found: dict[Cell, list[tuple[float, int]]] = {}
+    for row in ask(engine, counted.order_by(["phase", "arm", "latency_s"])).to_pylist():
+        found.setdefault((row["phase"], row["arm"]), []).append((row["latency_s"], row["rows"]))
+    return {
+        cell: Latencies(np.array([value for value, _ in held]), np.cumsum([rows for _, rows in held]))
+        for cell, held in found.items()
+    }
 
 
-def moments_by_cell(engine: Engine, units: Any, names: Sequence[str]) -> dict[Cell, Moments]:
-    """Return the moments of variables over the units of each phase and arm.
+def below(rows: Any, metric: DeclaredMetric, counted: Mapping[Cell, Latencies], phase: str = "phase") -> dict[str, Any]:
+    """Return what tells how exact a quantile is: of each call, whether it is at or below it, and whether it counts.
+
+    Args:
+        rows: calls of an experiment, with ``phase`` and ``arm``.
+        metric: a latency quantile.
+        counted: latencies of those calls, of at least one phase and arm.
+        phase: the column that has it.
+    """
+    assert metric.share is not None
+    is_below = ibis.cases(
+        *(
+            ((rows[phase] == name) & (rows.arm == arm), rows.latency_s <= held.at(metric.share))
+            for (name, arm), held in counted.items()
+        )
+    )
+    is_timed = rows.kind.isin(tables.CALLS) & rows.latency_s.notnull()
+    return {BELOW: is_timed & is_below, COUNT: is_timed}
+
+
+def quantiles_by_unit(engine: Engine, metric: DeclaredMetric, rows: Any, counted: Mapping[Cell, Latencies]) -> Any:
+    """Return the moments of BELOW and COUNT in each phase and arm, from calls.
+
+    Args:
+        engine: that sums up.
+        metric: a latency quantile.
+        rows: as below() takes them, with ``unit`` besides.
+        counted: likewise.
 
     Raises:
-        QueryError: the engine failed, or a variable is no column.
-        ExperimentError: a variable holds NaN or infinity.
+        QueryError: the engine failed.
     """
-    wanted = aggregate_names(names)
-    found = ask(engine, moment_sums(units, names, by=("phase", "arm"))).to_pylist()
-    return {(row["phase"], row["arm"]): from_aggregates(names, {name: row[name] for name in wanted}) for row in found}
+    calls = _timed(rows)
+    sums = {name: tables.tally(calls, what) for name, what in below(calls, metric, counted).items()}
+    units = calls.group_by(["phase", "arm", "unit"]).agg(**sums)
+    return moments_by_cell(engine, units, [BELOW, COUNT])
 
 
-def _quantiles(engine: Engine, metric: DeclaredMetric, rows: Any) -> dict[Cell, Quantile]:
+def quantiles(
+    metric: DeclaredMetric, counted: Mapping[Cell, Latencies], moments: Mapping[Cell, Moments]
+) -> dict[Cell, Quantile]:
+    """Return a quantile in each phase and arm of which enough is there.
+
+    Args:
+        metric: a latency quantile.
+        counted: latencies.
+        moments: of BELOW and COUNT, over units.
+    """
     assert metric.share is not None
-    calls = rows.filter(rows.kind.isin(tables.CALLS) & rows.latency_s.notnull())
-    counted = calls.group_by(["phase", "arm", "latency_s"]).agg(rows=calls.count())
-    values: dict[Cell, list[tuple[float, int]]] = {}
-    for row in ask(engine, counted.order_by(["phase", "arm", "latency_s"])).to_pylist():
-        values.setdefault((row["phase"], row["arm"]), []).append((row["latency_s"], row["rows"]))
-    columns = {cell: (np.array([v for v, _ in held]), np.cumsum([n for _, n in held])) for cell, held in values.items()}
-    if not columns:
-        return {}
-    at = {cell: _nearest(*held, metric.share) for cell, held in columns.items()}
-    is_below = ibis.cases(
-        *(((calls.phase == phase) & (calls.arm == arm), calls.latency_s <= value) for (phase, arm), value in at.items())
-    )
-    units = calls.group_by(["phase", "arm", "unit"]).agg(**{BELOW: calls.count(where=is_below), COUNT: calls.count()})
     found = {}
-    for cell, moments in moments_by_cell(engine, units, [BELOW, COUNT]).items():
+    for cell, held in moments.items():
+        if cell not in counted:
+            continue
         try:
-            ranks = ranks_around(metric.share, moments)
-            low, high = (_nearest(*columns[cell], rank) for rank in (ranks.low, ranks.high))
-            found[cell] = quantile_from(at[cell], ranks, low, high, moments.n)
+            ranks = ranks_around(metric.share, held)
+            low, high = (counted[cell].at(rank) for rank in (ranks.low, ranks.high))
+            found[cell] = quantile_from(counted[cell].at(metric.share), ranks, low, high, held.n)
         except ExperimentError:  # too few units yet: what is not there is said where it is missing
             continue
     return found
 
 
-def _nearest(values: NDArray[np.float64], upto: NDArray[np.int64], share: float) -> float:
-    """The value of rank ceil(share * n)."""
-    rank = min(max(int(np.ceil(share * upto[-1])), 1), int(upto[-1]))
-    return float(values[np.searchsorted(upto, rank)])
+def areas(engine: Engine, metric: DeclaredMetric, rows: Any) -> dict[Cell, Quantile]:
+    """Return an area under the curve in each phase and arm of which enough is there.
 
+    Args:
+        engine: that sums up.
+        metric: an area under a curve.
+        rows: labelled calls, with ``phase``, ``arm``, ``unit``, ``truth``, ``label`` and ``score``.
 
-def _areas(engine: Engine, metric: DeclaredMetric, rows: Any) -> dict[Cell, Quantile]:
-    known = rows.filter(rows.truth.notnull() & rows.label.notnull() & rows.score.notnull())
+    Raises:
+        QueryError: the engine failed.
+    """
+    known = rows.filter(rows.label.notnull() & rows.score.notnull())
     chance = chance_of(known, metric.positive or "")
     known = known.mutate(bin=(chance * SCORE_BINS).floor().cast("int64"), positive=known.truth == metric.positive)
     by_unit = known.group_by(["phase", "arm", "unit", "bin"]).agg(
@@ -113,6 +165,39 @@ def _areas(engine: Engine, metric: DeclaredMetric, rows: Any) -> dict[Cell, Quan
     return found
 
 
+def moments_by_cell(engine: Engine, units: Any, names: Sequence[str]) -> dict[Cell, Moments]:
+    """Return the moments of variables over the units of each phase and arm.
+
+    Raises:
+        QueryError: the engine failed, or a variable is no column.
+        ExperimentError: a variable holds NaN or infinity.
+    """
+    return moments_of_groups(engine, units, {"": names})[""]
+
+
+def moments_of_groups(
+    engine: Engine, units: Any, groups: Mapping[str, Sequence[str]]
+) -> dict[str, dict[Cell, Moments]]:
+    """Return the moments of several groups of variables, each apart, in one question.
+
+    Raises:
+        QueryError: the engine failed, or a variable is no column.
+        ExperimentError: a variable holds NaN or infinity.
+    """
+    found = ask(engine, moment_sums(units, *groups.values(), by=("phase", "arm"))).to_pylist()
+    return {
+        group: {
+            (row["phase"], row["arm"]): from_aggregates(names, {name: row[name] for name in aggregate_names(names)})
+            for row in found
+        }
+        for group, names in groups.items()
+    }
+
+
+def _timed(rows: Any) -> Any:
+    return rows.filter(rows.kind.isin(tables.CALLS) & rows.latency_s.notnull())
+
+
 def _influences(engine: Engine, by_unit: Any, cell: Cell, bins: Sequence[int], influence: Any) -> Moments:
     """Moments of what each unit of a cell adds to the error of its area."""
     own = by_unit.filter((by_unit.phase == cell[0]) & (by_unit.arm == cell[1]))
@@ -120,5 +205,6 @@ def _influences(engine: Engine, by_unit: Any, cell: Cell, bins: Sequence[int], i
         ibis.cases(*((own.bin == place, value) for place, value in zip(bins, side.tolist(), strict=True)))
         for side in (influence.positive, influence.negative)
     )
-    units = own.group_by(["phase", "arm", "unit"]).agg(influence=(own.above * up + own.below * down).sum())
+    above, below_it = own.above.cast("float64"), own.below.cast("float64")  # Spark takes `up` for a decimal number
+    units = own.group_by(["phase", "arm", "unit"]).agg(influence=(above * up + below_it * down).sum())
     return moments_by_cell(engine, units, ["influence"])[cell]

@@ -7,33 +7,45 @@ latencies. A phase is a version of the bundle: a ramp is a version with other we
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS, covariate_of, estimated_in, variables_of
 from edgerun_sync.experiments.facts import Facts, PhaseFacts, Provenance
-from edgerun_sync.queries.declared import calls_of, units_of, with_variables
+from edgerun_sync.experiments.quantiles import BELOW, COUNT
+from edgerun_sync.queries.declared import calls_of, past_of
 from edgerun_sync.queries.drift import drift_facts
-from edgerun_sync.queries.estimates import Cell, estimates, moments_by_cell
+from edgerun_sync.queries.estimates import (
+    areas,
+    below,
+    latencies,
+    moments_by_cell,
+    moments_of_groups,
+    quantiles,
+    quantiles_by_unit,
+)
 from edgerun_sync.queries.experiment_health import health_facts
 from edgerun_sync.queries.experiment_models import Asked, model_facts
-from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, given, statement
+from edgerun_sync.queries.gathering import Keeper, Source, devices_of, gather, with_phases
+from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgerun.enrolment import Gate
     from edgerun.split import Split
+    from edgerun_bundles.experiment.metrics import DeclaredMetric
     from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.experiments.moments import Moments
+    from edgerun_sync.experiments.quantiles import Quantile
     from edgerun_sync.queries.engines import Engine
+    from edgerun_sync.queries.estimates import Cell, Latencies
+    from edgerun_sync.queries.gathering import Gathered
 
 PAST_DAYS = 28
 """Days before an experiment that its covariates are of."""
-
-
-_UNITS = "edgerun units"
 
 
 class Version(NamedTuple):
@@ -75,25 +87,26 @@ def experiment_facts(
     """
     arms = [*dict.fromkeys(arm for version in versions for arm in version.split.arms)]
     names = [version.name for version in versions]
+    keeper = Keeper(engine)
     events, labels = between(EVENTS, until=until), between(LABELS, until=until)
     calls = calls_of(plan, bundle, names, arms, events)
-    rows = with_variables(plan, calls, labels)
-    begun = {row["version"]: row["begin"] for row in ask(engine, _begins(calls)).to_pylist()}
+    devices = keeper.keep("devices", devices_of(calls))
+    begins = ask(engine, devices.group_by("version").agg(begin=devices.begin.min())).to_pylist()
+    begun = {row["version"]: row["begin"] for row in begins}
     if not begun:
         raise ExperimentError(
             f"no call of {bundle} {' or '.join(names)} was assigned to {' or '.join(arms)} before {until.isoformat()}; "
             "look at the bundle's name and versions with: edgerun query"
         )
     begin = min(begun.values())
-    past = between(EVENTS, since=begin - timedelta(days=PAST_DAYS), until=begin)
-    past = past.filter((past.bundle == bundle) & (past.kind != "shadow") & past.unit.notnull())
-    if plan.unit == "request":
-        past = past.mutate(unit=past.id)
-    question = units_of(plan, rows, labels, with_variables(plan, past, between(LABELS, until=begin)))
-    units = given(engine, _UNITS, ask(engine, question))  # a row a unit, asked once: all that follows is sums over it
+    past = past_of(plan, bundle, between(EVENTS, since=begin - timedelta(days=PAST_DAYS), until=begin))
+    source = Source(between(calls, since=begin), past, labels, between(LABELS, until=begin))
     ran = [version for version in versions if version.name in begun]
-    cells = _moments(engine, plan, units)
-    estimated = {name: estimates(engine, plan.metrics[name], _with_phases(rows, units)) for name in estimated_in(plan)}
+    timed = phase_latencies(engine, plan, source.calls) if len(ran) == 1 else {}
+    gathered = gather(keeper, plan, source, [version.name for version in ran], partial(below_latencies, plan, timed))
+    cells = _moments(engine, plan, gathered.units)
+    known = None if gathered.known is None else with_phases(gathered.known.filter(~gathered.known.is_before), gathered)
+    estimated = estimates_of(engine, plan, source.calls, known, gathered, timed)
     return Facts(
         plan=plan,
         bundle=bundle,
@@ -102,17 +115,11 @@ def experiment_facts(
         phases=tuple(
             _phase(plan, one, begun[one.name], cells, estimated) for one in sorted(ran, key=lambda one: begun[one.name])
         ),
-        health=health_facts(engine, plan, ran, events, calls, units, begin + (until - begin) / 2, keys),
-        models=model_facts(engine, Asked(plan, bundle, names, begin, events, labels), calls, units),
+        health=health_facts(keeper, plan, ran, events, devices, gathered, begin + (until - begin) / 2, keys),
+        models=model_facts(engine, Asked(plan, bundle, names, begin, events, labels), source.calls, gathered.units),
         drift=drift_facts(engine, bundle, names, arms, until),
-        provenance=Provenance(
-            version("edgerun"), dict(engine.versions), {"units": statement(question, engine.dialect)}
-        ),
+        provenance=Provenance(version("edgerun"), dict(engine.versions), keeper.queries),
     )
-
-
-def _begins(rows: Any) -> Any:
-    return rows.group_by("version").agg(begin=rows.time.min())
 
 
 def _groups(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -129,7 +136,7 @@ def _groups(plan: Plan) -> dict[str, tuple[str, ...]]:
 def _moments(engine: Engine, plan: Plan, units: Any) -> dict[str, dict[Cell, Moments]]:
     """The moments of each metric, and of labels under the name ""."""
     groups = {"": (CALLS, LABELLED_CALLS), **_groups(plan)}
-    return {name: _without_past(moments_by_cell(engine, units, group)) for name, group in groups.items()}
+    return {name: _without_past(found) for name, found in moments_of_groups(engine, units, groups).items()}
 
 
 def _without_past(cells: dict[Cell, Moments]) -> dict[Cell, Moments]:
@@ -140,10 +147,46 @@ def _without_past(cells: dict[Cell, Moments]) -> dict[Cell, Moments]:
     return {cell: found.select([name for name in found.names if name not in past]) for cell, found in cells.items()}
 
 
-def _with_phases(rows: Any, units: Any) -> Any:
-    """Calls with the phase of their unit, those only that it made in the arm that it counts in."""
-    own = units.select(of_unit="unit", of_arm="arm", phase="phase")
-    return rows.join(own, (rows.unit == own.of_unit) & (rows.arm == own.of_arm)).drop("of_unit", "of_arm")
+def _timed_in(plan: Plan) -> dict[str, DeclaredMetric]:
+    return {name: metric for name, metric in plan.metrics.items() if metric.kind == "latency_quantile"}
+
+
+def phase_latencies(engine: Engine, plan: Plan, calls: Any) -> dict[Cell, Latencies]:
+    """Latencies where a phase is a version: it is, unless units went on from one to the next."""
+    return latencies(engine, calls.mutate(phase=calls.version)) if _timed_in(plan) else {}
+
+
+def below_latencies(plan: Plan, timed: Mapping[Cell, Latencies], calls: Any) -> dict[str, Any]:
+    """What the quantiles count on calls, where a phase is a version."""
+    if not timed:
+        return {}
+    return {
+        f"{name}.{part}": what
+        for name, metric in _timed_in(plan).items()
+        for part, what in below(calls, metric, timed, phase="version").items()
+    }
+
+
+def estimates_of(
+    engine: Engine, plan: Plan, calls: Any, known: Any, gathered: Gathered, timed: Mapping[Cell, Latencies]
+) -> dict[str, dict[Cell, Quantile]]:
+    """The metrics that come as estimates of each arm.
+
+    Where a phase is a version, what quantiles need is with the units already; else the calls are asked twice more.
+    """
+    found = {name: areas(engine, metric, known) for name, metric in plan.metrics.items() if metric.kind == "auc"}
+    metrics = _timed_in(plan)
+    if metrics and not gathered.is_plain:
+        calls = with_phases(calls, gathered)
+        timed = latencies(engine, calls)
+    for name, metric in metrics.items():
+        if gathered.is_plain and timed:
+            units = gathered.units.rename({part: f"{name}.{part}" for part in (BELOW, COUNT)})
+            moments = moments_by_cell(engine, units.filter(units[COUNT] > 0), [BELOW, COUNT])
+        else:
+            moments = quantiles_by_unit(engine, metric, calls, timed) if timed else {}
+        found[name] = quantiles(metric, timed, moments)
+    return {name: found[name] for name in estimated_in(plan)}
 
 
 def _phase(

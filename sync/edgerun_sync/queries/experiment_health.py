@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import ibis
 
 from edgerun_sync.collector.arrow.known_keys import keys_table
 from edgerun_sync.experiments.facts import HealthFacts
-from edgerun_sync.queries.assignments import audit_requests, expected
-from edgerun_sync.queries.tables import FLEET, ask, given
+from edgerun_sync.queries.assignments import arm_at, audit_requests, due
+from edgerun_sync.queries.tables import FLEET, ask, given, tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,20 +19,18 @@ if TYPE_CHECKING:
     from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.queries.engines import Engine
     from edgerun_sync.queries.experiment import Version
-
-CLOCK_AHEAD_MAX = timedelta(minutes=5)
-"""How far after its arrival an event may claim to be."""
+    from edgerun_sync.queries.gathering import Gathered, Keeper
 
 _KEYS = "edgerun known keys"
 
 
 def health_facts(
-    engine: Engine,
+    keeper: Keeper,
     plan: Plan,
     versions: Sequence[Version],
     events: Any,
-    rows: Any,
-    units: Any,
+    devices: Any,
+    gathered: Gathered,
     half: datetime,
     keys: Sequence[str] | None,
 ) -> HealthFacts:
@@ -41,33 +39,36 @@ def health_facts(
     Who was not heard of since `half`, the middle of the experiment, counts as silent. Where keys are known, all of them
     are asked about; else those units that were heard of before.
 
+    Args:
+        keeper: of the engine that counts.
+        plan: of the experiment.
+        versions: that ran.
+        events: the table of events, or some of its rows.
+        devices: of the experiment, as gathering.devices_of() asks for them.
+        gathered: what is kept of it.
+        half: its middle.
+        keys: that are known.
+
     Raises:
         QueryError: the engine failed.
     """
-    known = _known(engine, plan, keys)
+    engine = keeper.engine
+    known = _known(keeper, plan, versions, keys)
     if known is None:
-        early = units.filter(units["first"] < ibis.literal(half))
-        is_late = early["last"] >= ibis.literal(half)
-        counted = early.group_by("arm").agg(assigned=early.count(), reported=early.count(where=is_late))
+        assigned, reported = _silent(engine, gathered.units, half)
+        audited, misassigned = _audit_requests(engine, versions, events) if plan.unit == "request" else (0, 0)
     else:
-        of_split = expected(versions[-1].split, known, versions[-1].gates).distinct()
-        of_split = of_split.filter(of_split.expected.notnull())
-        late = units.filter(units["last"] >= ibis.literal(half)).select(heard="unit")
-        joined = of_split.left_join(late, of_split.unit == late.heard)
-        counted = joined.group_by(arm=joined.expected).agg(assigned=joined.count(), reported=joined.heard.count())
-    silent = ask(engine, counted).to_pylist()
-    audited, misassigned = _audit(engine, plan, versions, events, units, known)
-    in_phases = rows.group_by(["version", "unit"]).agg(arms=rows.arm.nunique())
-    several = ask(engine, in_phases.agg(n=in_phases.count(where=in_phases.arms > 1))).to_pylist()[0]["n"]
-    is_ahead = rows.time > rows.batch_time + ibis.interval(seconds=int(CLOCK_AHEAD_MAX.total_seconds()))
+        assigned, reported, audited, misassigned = _audit(engine, versions, gathered.units, known, half)
     clocks = ask(
         engine,
-        rows.group_by("arm").agg(devices=rows.device.nunique(), skewed=rows.device.nunique(where=is_ahead)),
+        devices.group_by("arm").agg(
+            devices=devices.device.nunique(), skewed=devices.device.nunique(where=devices.ahead > 0)
+        ),
     ).to_pylist()
     return HealthFacts(
-        assigned={row["arm"]: row["assigned"] for row in silent},
-        reported={row["arm"]: row["reported"] for row in silent},
-        in_several=several,
+        assigned=assigned,
+        reported=reported,
+        in_several=gathered.in_several,
         audited=audited,
         misassigned=misassigned,
         devices={row["arm"]: row["devices"] for row in clocks},
@@ -75,32 +76,60 @@ def health_facts(
     )
 
 
-def _known(engine: Engine, plan: Plan, keys: Sequence[str] | None) -> Any:
-    """The keys that are known, as a table; None where none are."""
-    if plan.unit == "request":
+def _known(keeper: Keeper, plan: Plan, versions: Sequence[Version], keys: Sequence[str] | None) -> Any:
+    """The units of keys that are known, and each one's point in the split of the versions that enrol it, if any are."""
+    if plan.unit == "request" or (keys is None and plan.unit != "device"):
         return None
-    if keys is not None:
-        return given(engine, _KEYS, keys_table(keys))
-    return FLEET.select(key="device") if plan.unit == "device" else None
+    known = FLEET.select(key="device") if keys is None else given(keeper.engine, _KEYS, keys_table(keys))
+    return keeper.keep("known units", due([(version.split, version.gates) for version in versions], known))
+
+
+def _silent(engine: Engine, units: Any, half: datetime) -> tuple[dict[str, int], dict[str, int]]:
+    """Units that were heard of in the first half, by arm, and those of them that were in the second, too."""
+    early = units.filter(units["first"] < ibis.literal(half))
+    is_late = early["last"] >= ibis.literal(half)
+    rows = ask(engine, early.group_by("arm").agg(assigned=early.count(), reported=early.count(where=is_late)))
+    return tuple({row["arm"]: row[what] for row in rows.to_pylist()} for what in ("assigned", "reported"))  # type: ignore[return-value]  # of two
 
 
 def _audit(
-    engine: Engine, plan: Plan, versions: Sequence[Version], events: Any, units: Any, known: Any
-) -> tuple[int, int]:
-    """Units (of a split that draws requests, calls) whose arm was computed again, and those that were in another."""
+    engine: Engine, versions: Sequence[Version], units: Any, known: Any, half: datetime
+) -> tuple[dict[str, int], dict[str, int], int, int]:
+    """Of units that are known: how many each arm should have, and was heard of late; how many were audited, and wrong.
+
+    A unit should be in the arm of the last version; it is audited by the version in which it first came.
+    """
+    seen = units.select(seen="unit", arm="arm", phase="phase", is_late=units["last"] >= ibis.literal(half))
+    joined = known.left_join(seen, known.unit == seen.seen)
+    phases = [
+        (joined.phase == version.name, arm_at(version.split, joined[f"point_{number}"]))
+        for number, version in enumerate(versions)
+    ]
+    last = len(versions) - 1
+    rows = joined.mutate(
+        due=arm_at(versions[last].split, joined[f"point_{last}"]),
+        expected=ibis.cases(*phases),
+        is_seen=joined.seen.notnull(),
+    )
+    counted = rows.group_by(["due", "arm", "expected", "is_seen"]).agg(n=rows.count(), late=tally(rows, rows.is_late))
+    assigned, reported = Counter[str](), Counter[str]()
     audited = wrong = 0
-    for version in versions:
-        if plan.unit == "request":
-            own = events.filter((events.version == version.name) & events.arm.isin(version.split.arms))
-            question = audit_requests(version.split, own, version.gates).mutate(n=lambda row: row.calls)
-        elif known is not None:
-            of_split = expected(version.split, known, version.gates).distinct()
-            first = units.filter(units.phase == version.name)
-            joined = first.join(of_split, first.unit == of_split.unit)
-            question = joined.group_by(["arm", "expected"]).agg(n=joined.count())
-        else:
-            continue
-        for row in ask(engine, question).to_pylist():
+    for row in ask(engine, counted).to_pylist():
+        if row["due"] is not None:
+            assigned[row["due"]] += row["n"]
+            reported[row["due"]] += row["late"]
+        if row["is_seen"]:
             audited += row["n"]
             wrong += row["n"] if row["arm"] != row["expected"] else 0
+    return dict(assigned), dict(reported), audited, wrong
+
+
+def _audit_requests(engine: Engine, versions: Sequence[Version], events: Any) -> tuple[int, int]:
+    """Calls whose arm was drawn again, and those that were in another."""
+    audited = wrong = 0
+    for version in versions:
+        own = events.filter((events.version == version.name) & events.arm.isin(version.split.arms))
+        for row in ask(engine, audit_requests(version.split, own, version.gates)).to_pylist():
+            audited += row["calls"]
+            wrong += row["calls"] if row["arm"] != row["expected"] else 0
     return audited, wrong

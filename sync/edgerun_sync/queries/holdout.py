@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
@@ -14,8 +15,9 @@ from edgerun_sync.experiments.declared import CALLS, LABELLED_CALLS, estimated_i
 from edgerun_sync.experiments.facts import PhaseFacts
 from edgerun_sync.experiments.held_out import HELD_OUT, OTHERS, HoldoutFacts
 from edgerun_sync.queries.assignments import passing
-from edgerun_sync.queries.declared import units_of, with_variables
-from edgerun_sync.queries.estimates import estimates, moments_by_cell
+from edgerun_sync.queries.estimates import moments_of_groups
+from edgerun_sync.queries.experiment import below_latencies, estimates_of, phase_latencies
+from edgerun_sync.queries.gathering import Keeper, Source, gather, with_phases
 from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, given
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 ENROLLED_OR_NOT = ("assigned", "other_slice", "not_enrolled")
 """What the calls of those say who are not held out. Who was forced, or has no key, is in neither group."""
 
-_UNITS, _KEYS = "edgerun units of a holdout", "edgerun keys of a holdout"
+_KEYS = "edgerun keys of a holdout"
 
 
 class HoldoutVersion(NamedTuple):
@@ -54,7 +56,7 @@ def holdout_facts(
 
     Args:
         engine: that sums up.
-        plan: whose metrics are compared, but for the error rate: the log does not say whose call an error was.
+        plan: whose metrics are compared.
         bundle: name of the bundle.
         versions: all that had the holdout, and drew by its key.
         until: what came later is not looked at.
@@ -64,35 +66,35 @@ def holdout_facts(
         QueryError: the engine failed.
         ExperimentError: nothing was recorded.
     """
-    declared = {name: metric for name, metric in plan.metrics.items() if metric.kind != "error_rate"}
-    plan = plan._replace(metrics=declared, unit="split_key")
-    labels = between(LABELS, until=until)
-    rows = with_variables(plan, _calls(bundle, versions, between(EVENTS, until=until)), labels)
-    nothing = rows.filter(ibis.literal(value=False))  # before a holdout begins, nobody is held out
-    units = given(engine, _UNITS, ask(engine, units_of(plan, rows, labels, nothing)))
-    begun = {row["version"]: row["begin"] for row in ask(engine, _begins(rows)).to_pylist()}
+    plan = plan._replace(unit="split_key")
+    keeper, labels = Keeper(engine), between(LABELS, until=until)
+    calls = _calls(bundle, versions, between(EVENTS, until=until))
+    begins = calls.group_by("version").agg(begin=calls.time.min())
+    begun = {row["version"]: row["begin"] for row in ask(engine, begins).to_pylist()}
     if not begun:
         raise ExperimentError(
             f"no call of {bundle} {' or '.join(version.name for version in versions)} passed a random split before "
             f"{until.isoformat()}; look at the bundle's name and versions with: edgerun query"
         )
-    groups = {"": (CALLS, LABELLED_CALLS), **{name: variables_of(name, metric) for name, metric in declared.items()}}
-    cells: dict[str, Mapping[tuple[str, str], Any]] = {
-        name: moments_by_cell(engine, units, group) for name, group in groups.items() if group
-    }
-    phased = _with_phases(rows, units)
-    cells |= {name: estimates(engine, declared[name], phased) for name in estimated_in(plan)}
     ran = sorted((version for version in versions if version.name in begun), key=lambda version: begun[version.name])
-    audited, misassigned = (None, 0) if keys is None else _audited(engine, ran, units, keys)
-    in_phases = rows.group_by(["version", "unit"]).agg(groups=rows.arm.nunique())
-    in_both = ask(engine, in_phases.agg(n=in_phases.count(where=in_phases.groups > 1))).to_pylist()[0]["n"]
+    timed = phase_latencies(engine, plan, calls) if len(ran) == 1 else {}
+    nothing = calls.filter(ibis.literal(value=False))  # before a holdout begins, nobody is held out
+    source = Source(calls, nothing, labels, labels)
+    gathered = gather(keeper, plan, source, [version.name for version in ran], partial(below_latencies, plan, timed))
+    known = None if gathered.known is None else with_phases(gathered.known.filter(~gathered.known.is_before), gathered)
+    groups = {"": (CALLS, LABELLED_CALLS), **{name: variables_of(name, one) for name, one in plan.metrics.items()}}
+    cells: dict[str, Mapping[tuple[str, str], Any]] = {
+        **moments_of_groups(engine, gathered.units, {name: group for name, group in groups.items() if group}),
+        **estimates_of(engine, plan, calls, known, gathered, timed),
+    }
+    audited, misassigned = (None, 0) if keys is None else _audited(engine, ran, gathered.units, keys)
     return HoldoutFacts(
         name=versions[-1].holdout.name,
         bundle=bundle,
-        metrics=declared,
+        metrics=plan.metrics,
         days=(until - min(begun.values())).total_seconds() / 86_400,
         phases=tuple(_phase(plan, version, begun[version.name], cells) for version in ran),
-        in_both=in_both,
+        in_both=gathered.in_several,
         audited=audited,
         misassigned=misassigned,
     )
@@ -108,16 +110,6 @@ def _calls(bundle: str, versions: Sequence[HoldoutVersion], events: Any) -> Any:
         & events.unit.notnull()
     )
     return rows.mutate(arm=ibis.ifelse(rows.assignment == "holdout", HELD_OUT, OTHERS))
-
-
-def _begins(rows: Any) -> Any:
-    return rows.group_by("version").agg(begin=rows.time.min())
-
-
-def _with_phases(rows: Any, units: Any) -> Any:
-    """Calls with the phase of their unit, those only that it made in the group that it counts in."""
-    own = units.select(of_unit="unit", of_arm="arm", phase="phase")
-    return rows.join(own, (rows.unit == own.of_unit) & (rows.arm == own.of_arm)).drop("of_unit", "of_arm")
 
 
 def _phase(

@@ -26,16 +26,25 @@ def last_labels(labels: Any = LABELS) -> Any:
     Of labels of the same time, the one of the greater epoch and row is the last.
     """
     given = labels.filter((labels.kind == "label") & labels.id.notnull())
-    order = [given.time.desc(), given.epoch.desc(), given.row.desc(), given.batch_time.desc()]
-    ranked = given.mutate(
-        place=ibis.row_number().over(ibis.window(group_by="id", order_by=order)),
-        labels=given.id.count().over(ibis.window(group_by="id")),
-    )
-    last = ranked.filter(ranked.place == 0)
+    last = _last(given)
     is_whole = (last.value.abs() < _WHOLE_MAX) & (last.value == last.value.floor())
     whole = ibis.ifelse(is_whole, last.value, 0.0).cast("int64").cast("string")
     truth = ibis.coalesce(last.text, ibis.ifelse(is_whole, whole, ibis.null("string")))
     return last.select("id", truth=truth, value="value", labelled="time", labels="labels")
+
+
+def _last(given: Any) -> Any:
+    """The last label of each call, and how many it has; only those are put in order that are said again."""
+    counts = given.group_by("id").agg(labels=given.count())
+    again = counts.filter(counts.labels > 1).select(again="id")
+    once = given.anti_join(again, given.id == again.again).mutate(labels=ibis.literal(1, "int64"))
+    several = given.semi_join(again, given.id == again.again)
+    order = [several.time.desc(), several.epoch.desc(), several.row.desc(), several.batch_time.desc()]
+    ranked = several.mutate(
+        place=ibis.row_number().over(ibis.window(group_by="id", order_by=order)),
+        labels=several.id.count().over(ibis.window(group_by="id")),
+    )
+    return once.union(ranked.filter(ranked.place == 0).drop("place"))
 
 
 def labelled(events: Any = EVENTS, labels: Any = LABELS) -> Any:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 """Seconds in which a server must take a connection: its client would try for minutes, and say nothing."""
+KEPT_HERE_ROWS = 2**17
+"""Rows up to which an answer that is to be kept passes through this process: not every server can keep one."""
 _PORT = 15002
 _REASON_CHARACTERS_MAX = 500
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(\w*)", re.DOTALL)
@@ -79,6 +81,16 @@ class SparkConnect:
             else:
                 found = self._session.createDataFrame([], from_arrow_schema(table.schema))
             found.createOrReplaceTempView(name)
+
+    def keep(self, name: str, statement: str) -> None:
+        """See Engine."""
+        with _mapped():
+            self._require_reading(statement)
+            found = self._session.sql(f"SELECT * FROM ({statement}\n) LIMIT {KEPT_HERE_ROWS + 1}").toArrow()  # noqa: S608 - it is what was asked for
+            if found.num_rows > KEPT_HERE_ROWS:
+                self._session.sql(statement).persist().createOrReplaceTempView(name)
+                return
+        self.give(name, found)
 
     def close(self) -> None:
         """See Engine."""

@@ -109,12 +109,18 @@ def with_before(units: Any, before: Any, names: Sequence[str]) -> Any:
     return units.left_join(before, units.unit == before.unit).select(units, **columns)
 
 
-def moment_sums(units: Any, names: Sequence[str], *, by: Sequence[str] = ("arm",)) -> Any:
+def moment_sums(units: Any, *groups: Sequence[str], by: Sequence[str] = ("arm",)) -> Any:
     """Ask for the aggregates of which moments are made: the columns of `by`, and aggregate_names().
+
+    Args:
+        units: a question whose answer has a row for each unit.
+        groups: of variables; each gets moments of its own.
+        by: columns to group by.
 
     Raises:
         QueryError: a variable is no column.
     """
+    names = [*dict.fromkeys(name for group in groups for name in group)]
     missing = [name for name in (*names, *by) if name not in units.columns]
     if missing:
         raise QueryError(f"there is no variable {missing[0]!r}, only {', '.join(units.columns)}")
@@ -122,7 +128,8 @@ def moment_sums(units: Any, names: Sequence[str], *, by: Sequence[str] = ("arm",
     means = {f"mean_{name}": floats[name].mean() for name in names}
     covariances = {
         f"cov_{one}_{other}": floats[one].cov(floats[other], how="pop")
-        for one, other in combinations_with_replacement(names, 2)
+        for group in groups
+        for one, other in combinations_with_replacement(group, 2)
     }
     return floats.group_by([*by]).agg(n=floats.count(), **means, **covariances)
 

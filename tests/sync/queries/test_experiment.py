@@ -23,6 +23,7 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 ARMS = ("old", "new")
 SPLIT = Split("cards/ab", dict.fromkeys(ARMS, 1))
 UNITS, CALLS = 60, 12
+EPOCH = f"{2**63:016x}"
 METRICS = {
     "fallbacks": {"kind": "fallback_rate"},
     "accuracy": {"kind": "accuracy"},
@@ -74,9 +75,10 @@ def made(seed=1, classes=2):
                 "device": f"d{unit % 5}",
                 "time": BEGIN + timedelta(days=5 if late else 0, minutes=number + second),
                 "batch_time": BEGIN + timedelta(days=30),
-                "epoch": "e",
+                "epoch": EPOCH,
                 "row": number,
-                "id": f"e-{number}",
+                "sequence": number,
+                "id": f"{EPOCH}-{number}",
                 "kind": "fallback" if rng.random() < 0.1 else "inference",
                 "bundle": "cards",
                 "version": "2" if late else "1",
@@ -90,7 +92,9 @@ def made(seed=1, classes=2):
             }
         )
         if events[-1]["truth"] is not None:
-            labels.append({"kind": "label", "id": f"e-{number}", "value": float(truth), "epoch": "j", "row": number})
+            labels.append(
+                {"kind": "label", "id": f"{EPOCH}-{number}", "value": float(truth), "epoch": "j", "row": number}
+            )
             labels[-1]["time"] = BEGIN + timedelta(days=1)
     for unit in range(0, UNITS, 2):
         for name, worth, day in (("paid", 5.0, 7), ("paid", 2.0, 1), ("seen", 1.0, 9)):

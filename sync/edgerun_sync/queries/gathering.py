@@ -1,0 +1,276 @@
+"""What an experiment's report rests on, gathered in as few passes over the events as can be, and kept in the engine.
+
+There may be a billion events, so each pass has one purpose, reads few columns, and leaves a table of as many rows as
+there are units, devices or labelled calls. Whatever is asked afterwards is asked of these tables.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ibis
+
+from edgerun_bundles.experiment.metrics import OUTCOMES
+from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS
+from edgerun_sync.queries import tables
+from edgerun_sync.queries.declared import counted_on_calls, counted_on_labels, has_labels
+from edgerun_sync.queries.labelled import last_labels
+from edgerun_sync.queries.tables import ask, microseconds, tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from edgerun_bundles.experiment.metrics import DeclaredMetric
+    from edgerun_bundles.experiment.plan import Plan
+    from edgerun_sync.queries.engines import Engine
+
+CLOCK_AHEAD_MAX = timedelta(minutes=5)
+"""How far after its arrival an event may claim to be."""
+
+_EPOCH_DIGITS = 16
+"""Of an id, before the dash and the sequence: sync/PROTOCOL.md."""
+
+_ANSWERED_FIRST, _ENTERED = "answered_first", "entered"
+
+
+class Gathered(NamedTuple):
+    """What an engine keeps of an experiment.
+
+    Attributes:
+        units: a row for each unit: ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first``
+            and ``last`` (of its calls), all variables, and those from before.
+        known: a row for each labelled call: ``version``, ``arm``, ``unit``, ``label``, ``score``, ``truth``, and
+            ``is_before``, of those before the experiment; None where no metric needs labels.
+        is_plain: whether every unit is of one arm and version with all its calls, so that nothing needs to look for
+            the calls that a unit made where it counts.
+        in_several: units that were in several arms of one phase.
+    """
+
+    units: Any
+    known: Any
+    is_plain: bool
+    in_several: int
+
+
+class Source(NamedTuple):
+    """What it is gathered from: expressions over the tables.
+
+    Attributes:
+        calls: of the experiment.
+        past: calls from before.
+        labels: until the report's time.
+        labels_before: until the experiment began.
+    """
+
+    calls: Any
+    past: Any
+    labels: Any
+    labels_before: Any
+
+
+class Keeper:
+    """Keeps answers in an engine, and remembers what was asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.queries: dict[str, str] = {}
+
+    def keep(self, name: str, question: Any) -> Any:
+        """Return the answer to a question as a table.
+
+        Raises:
+            QueryError: the engine failed.
+        """
+        said = self.queries[name] = tables.statement(question, self.engine.dialect)
+        self.engine.keep(f"edgerun {name}", said)
+        return ibis.table(question.schema(), name=f"edgerun {name}")
+
+
+def devices_of(calls: Any) -> Any:
+    """Ask for the devices of an experiment: of each ``version``, ``arm`` and ``device``, when it began, and its clock.
+
+    ``ahead`` are the calls that claim to have been later than their arrival.
+    """
+    is_ahead = calls.time > calls.batch_time + ibis.interval(seconds=int(CLOCK_AHEAD_MAX.total_seconds()))
+    return calls.group_by(["version", "arm", "device"]).agg(begin=calls.time.min(), ahead=calls.count(where=is_ahead))
+
+
+def gather(
+    keeper: Keeper, plan: Plan, source: Source, versions: Sequence[str], counted: Callable[[Any], Mapping[str, Any]]
+) -> Gathered:
+    """Keep an experiment's units and labelled calls in an engine.
+
+    Args:
+        keeper: of the engine.
+        plan: of the experiment.
+        source: what it is gathered from.
+        versions: that ran, at least one.
+        counted: makes further variables of calls: of each, whether it counts.
+
+    Raises:
+        QueryError: the engine failed.
+    """
+    known = keeper.keep("labelled calls", _known(source)) if has_labels(plan) else None
+    cells = keeper.keep("cells", _cells(plan, source.calls, versions, counted(source.calls)))
+    found = ask(keeper.engine, cells.agg(cells=cells.count(), units=cells.unit.nunique())).to_pylist()[0]
+    is_moved = found["cells"] > found["units"]
+    units = keeper.keep("units", _units(plan, source, versions, _first_of(cells) if is_moved else cells, known))
+    in_several = _in_several(keeper.engine, source.calls, cells) if is_moved else 0
+    return Gathered(units, known, not is_moved and len(versions) == 1, in_several)
+
+
+def with_phases(rows: Any, gathered: Gathered) -> Any:
+    """Ask for calls with the phase of their unit, those only that it made in the arm that it counts in."""
+    if gathered.is_plain:
+        return rows.mutate(phase=rows.version)
+    own = gathered.units.select(of_unit="unit", of_arm="arm", phase="phase")
+    return rows.join(own, (rows.unit == own.of_unit) & (rows.arm == own.of_arm)).drop("of_unit", "of_arm")
+
+
+def _known(source: Source) -> Any:
+    now = _labelled(source.calls, source.labels)
+    then = _labelled(source.past, source.labels_before)
+    nothing = ibis.null("string")
+    return now.mutate(is_before=ibis.literal(value=False)).union(
+        then.mutate(version=nothing, arm=nothing, is_before=ibis.literal(value=True))
+    )
+
+
+def _labelled(calls: Any, labels: Any) -> Any:
+    """Calls with their last labels, found by the parts of an id: whole ids take twice as long to read and compare."""
+    last = last_labels(labels)
+    last = last.filter(last.truth.notnull())
+    epoch, sequence = last.id.substr(0, _EPOCH_DIGITS), last.id.substr(_EPOCH_DIGITS + 1).try_cast("int64")
+    last = last.select(call="id", of_epoch=epoch, of_sequence=sequence, truth="truth")
+    last = last.filter(last.call == last.of_epoch + "-" + last.of_sequence.cast("string"))
+    joined = calls.join(last, [calls.sequence == last.of_sequence, calls.epoch == last.of_epoch])
+    return joined.select("version", "arm", "unit", "label", "score", "truth")
+
+
+def _cells(plan: Plan, calls: Any, versions: Sequence[str], counted: Mapping[str, Any]) -> Any:
+    """Of each unit and arm: when it was there, and what needs no label."""
+    answered = calls.kind.isin(tables.CALLS)
+    found = {"first": calls.time.min(), "last": calls.time.max()}
+    if len(versions) > 1:
+        found[_ENTERED] = _entered(calls, versions).min()
+    if _outcomes_in(plan):
+        found[_ANSWERED_FIRST] = calls.time.min(where=answered)
+    sums = {CALLS: answered, **counted_on_calls(plan, calls), **counted}
+    return calls.group_by(["unit", "arm"]).agg(**found, **{name: tally(calls, what) for name, what in sums.items()})
+
+
+def _entered(calls: Any, versions: Sequence[str]) -> Any:
+    """The time of a call and its version in one number, the least of which has both of the first."""
+    places = ibis.cases(*((calls.version == version, place) for place, version in enumerate(versions)))
+    return microseconds(calls.time) * len(versions) + places
+
+
+def _phase_of(cells: Any, versions: Sequence[str]) -> Any:
+    if len(versions) == 1:
+        return ibis.literal(versions[0])
+    n = len(versions)
+    place = (cells[_ENTERED] % n + n) % n  # a remainder has the sign of what was divided
+    return ibis.cases(*((place == number, version) for number, version in enumerate(versions)))
+
+
+def _first_of(cells: Any) -> Any:
+    """Of units that were in several arms, the one that they first met; of two at once, the first by its name.
+
+    Whom a ramp moved did not fall silent: ``last`` is of its calls in any arm.
+    """
+    order = ibis.window(group_by="unit", order_by=[cells["first"], cells.arm])
+    heard = cells["last"].max().over(ibis.window(group_by="unit"))
+    ranked = cells.mutate(place=ibis.row_number().over(order), last=heard)
+    return ranked.filter(ranked.place == 0).drop("place")
+
+
+def _in_several(engine: Engine, calls: Any, cells: Any) -> int:
+    """Units that were in several arms of one version; only those are looked at that were in several at all."""
+    arms = cells.group_by("unit").agg(arms=cells.count())
+    moved = arms.filter(arms.arms > 1).select(moved="unit")
+    rows = calls.join(moved, calls.unit == moved.moved)
+    in_phases = rows.group_by(["version", "unit"]).agg(arms=rows.arm.nunique())
+    found: int = ask(engine, in_phases.agg(n=in_phases.count(where=in_phases.arms > 1))).to_pylist()[0]["n"]
+    return found
+
+
+def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, known: Any) -> Any:
+    """The units, with the sums of each."""
+    units = cells.mutate(phase=_phase_of(cells, versions))
+    past = [*counted_on_calls(plan, source.past)]
+    if past:
+        units = _with(units, _sums(source.past, counted_on_calls(plan, source.past), ["unit"]), ["unit"])
+    if known is not None:
+        now, then = known.filter(~known.is_before), known.filter(known.is_before)
+        named = {LABELLED_CALLS: now.truth.notnull(), **counted_on_labels(plan, now)}
+        units = _with(units, _sums(now, named, ["unit", "arm"]), ["unit", "arm"], "")
+        units = _with(units, _sums(then, counted_on_labels(plan, then), ["unit"]), ["unit"])
+    else:
+        units = units.mutate(**{LABELLED_CALLS: ibis.literal(0).cast("float64")})
+    if _outcomes_in(plan):
+        units = _with(units, _outcomes(plan, units, source), ["unit"], "")
+    names = [name for name in units.columns if name not in {_ANSWERED_FIRST, _ENTERED}]
+    whole = [CALLS, *past]
+    return units.select(*names).mutate(**{name: units[name].cast("float64") for name in whole})
+
+
+def _sums(rows: Any, variables: Mapping[str, Any], by: Sequence[str]) -> Any:
+    return rows.group_by([*by]).agg(**{name: _sum(rows, what) for name, what in variables.items()})
+
+
+def _sum(rows: Any, what: Any) -> Any:
+    return tally(rows, what) if what.type().is_boolean() else what.sum()
+
+
+def _with(units: Any, sums: Any, keys: Sequence[str], head: str = BEFORE) -> Any:
+    """Units with further columns, 0 where there is nothing."""
+    names = [name for name in sums.columns if name not in keys]
+    further = sums.select(**{f"of {name}": name for name in sums.columns})  # so that no name is of both sides
+    joined = units.left_join(further, [units[key] == further[f"of {key}"] for key in keys])
+    columns = {head + name: ibis.coalesce(joined[f"of {name}"].cast("float64"), 0.0) for name in names}
+    return joined.select(*units.columns, **columns)
+
+
+def _outcomes_in(plan: Plan) -> dict[str, DeclaredMetric]:
+    return {name: metric for name, metric in plan.metrics.items() if metric.kind in OUTCOMES}
+
+
+def _outcomes(plan: Plan, units: Any, source: Source) -> Any:
+    """What came of units that had an answer, from then on; an outcome names a unit, or a call of it."""
+    metrics = _outcomes_in(plan)
+    wanted = {name for metric in metrics.values() for name in (metric.outcome, metric.per) if name is not None}
+    given = source.labels.filter((source.labels.kind == "outcome") & source.labels.name.isin(sorted(wanted)))
+    columns = {"name": "name", "came": "time", "worth": "value"}
+    of_units = given.filter(given.unit.notnull()).select(of_unit="unit", **columns)
+    of_calls = given.filter(given.unit.isnull() & given.id.notnull()).select(of_call="id", **columns)
+    answered = source.calls.filter(source.calls.kind.isin(tables.CALLS)).select(call="id", of_unit="unit")
+    resolved = answered.join(of_calls, answered.call == of_calls.of_call).select("of_unit", *columns)
+    every = of_units.union(resolved)
+    met = units.select("unit", _ANSWERED_FIRST)
+    rows = met.join(every, met.unit == every.of_unit)
+    rows = rows.filter(rows.came >= rows[_ANSWERED_FIRST])
+    found: dict[str, Any] = {}
+    for name, metric in metrics.items():
+        if metric.kind == "outcome_ratio":
+            found |= {
+                f"{name}.above": _total(rows, metric.outcome, metric),
+                f"{name}.below": _total(rows, metric.per, metric),
+            }
+        elif metric.kind == "conversion":
+            found[name] = (tally(rows, _counts(rows, metric.outcome, metric)) > 0).cast("int64")
+        else:
+            found[name] = _total(rows, metric.outcome, metric)
+    return rows.group_by("unit").agg(**found)
+
+
+def _total(rows: Any, outcome: str | None, metric: DeclaredMetric) -> Any:
+    return rows.worth.sum(where=_counts(rows, outcome, metric))
+
+
+def _counts(rows: Any, outcome: str | None, metric: DeclaredMetric) -> Any:
+    is_it = rows.name == outcome
+    if metric.window_days is None:
+        return is_it
+    window = ibis.interval(microseconds=round(timedelta(days=metric.window_days).total_seconds() * 10**6))
+    return is_it & (rows.came < rows[_ANSWERED_FIRST] + window)
