@@ -157,7 +157,8 @@ def test_a_reader_that_is_under_way_reads_on_through_compaction(data):
 def test_every_command_that_the_document_shows_is_one():
     text = (Path(__file__).parents[2] / "docs" / "collector.md").read_text("utf-8")
     shown = re.findall(r"^\$ edgerun (collector .+)$", text, re.MULTILINE)
-    assert {line.split()[1] for line in shown} == {"serve", "token", "compact", "rebuild", "erase", "audit"}
+    commands = {"serve", "token", "compact", "rebuild", "erase", "audit", "quarantine"}
+    assert {line.split()[1] for line in shown} == commands
     for line in shown:
         words = line.split()
         names = list(takewhile(lambda word: not word.startswith("-"), words))

@@ -178,6 +178,7 @@ def segments(draw):
     return segment
 
 
+@settings(max_examples=50)
 @given(st.lists(segments(), min_size=1, max_size=2))
 def test_any_segment_that_is_landed_becomes_rows_all_of_them(some):
     wanted = 0
