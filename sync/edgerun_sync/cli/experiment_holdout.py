@@ -69,12 +69,15 @@ def holdout(
 
     Health comes first. Read it once, when the holdout ends.
     """
-    from edgerun_sync.cli.experiment import _lines, _read  # noqa: PLC0415 - the group imports this module
+    from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
     from edgerun_sync.experiments.held_out import holdout_card  # noqa: PLC0415 - brings scipy
     from edgerun_sync.report.holdout_text import holdout_document, holdout_text  # noqa: PLC0415 - likewise
 
-    opened = _read(bundles, repository)
-    card = holdout_card(_asked(name, data, engine, opened, None if keys is None else _lines(keys), until), alpha)
+    read = []
+    for path in bundles:
+        with opened(path, repository) as one:
+            read.append(one.bundle)  # whoever looks at it later needs none of its files
+    card = holdout_card(_asked(name, data, engine, read, None if keys is None else _known(keys), until), alpha)
     click.echo(json_line(holdout_document(card)) if as_json else holdout_text(card))
 
 
@@ -95,6 +98,14 @@ def _asked(
     versions = [HoldoutVersion(bundle.version, _holdout(name, bundle, last.name)) for bundle in bundles]
     with open_engine(data, engine) as opened:
         return holdout_facts(opened, plan, last.name, versions, until=until, keys=keys)
+
+
+def _known(path: Path) -> list[str]:
+    """The keys of a file, one a line."""
+    try:
+        return [line for line in path.read_text("utf-8").splitlines() if line]
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{path} cannot be read as keys, one a line, in UTF-8: {error}") from error
 
 
 def _holdout(name: str, bundle: Bundle, of_bundle: str) -> Holdout:
