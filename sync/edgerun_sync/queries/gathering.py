@@ -15,7 +15,7 @@ from edgerun_bundles.experiment.metrics import OUTCOMES
 from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS
 from edgerun_sync.queries import tables
 from edgerun_sync.queries.declared import counted_on_calls, counted_on_labels, has_labels
-from edgerun_sync.queries.labelled import last_labels
+from edgerun_sync.queries.labelled import last_labels, said_again
 from edgerun_sync.queries.tables import ask, microseconds, tally
 
 if TYPE_CHECKING:
@@ -111,7 +111,10 @@ def gather(
     Raises:
         QueryError: the engine failed.
     """
-    known = keeper.keep("labelled calls", _known(source)) if has_labels(plan) else None
+    known = None
+    if has_labels(plan):
+        again = keeper.keep("labels said again", said_again(source.labels))
+        known = keeper.keep("labelled calls", _known(source, again))
     cells = keeper.keep("cells", _cells(plan, source.calls, versions, counted(source.calls)))
     found = ask(keeper.engine, cells.agg(cells=cells.count(), units=cells.unit.nunique())).to_pylist()[0]
     is_moved = found["cells"] > found["units"]
@@ -128,18 +131,17 @@ def with_phases(rows: Any, gathered: Gathered) -> Any:
     return rows.join(own, (rows.unit == own.of_unit) & (rows.arm == own.of_arm)).drop("of_unit", "of_arm")
 
 
-def _known(source: Source) -> Any:
-    now = _labelled(source.calls, source.labels)
-    then = _labelled(source.past, source.labels_before)
+def _known(source: Source, again: Any) -> Any:
+    now = _labelled(source.calls, last_labels(source.labels, again))
+    then = _labelled(source.past, last_labels(source.labels_before, again))
     nothing = ibis.null("string")
     return now.mutate(is_before=ibis.literal(value=False)).union(
         then.mutate(version=nothing, arm=nothing, is_before=ibis.literal(value=True))
     )
 
 
-def _labelled(calls: Any, labels: Any) -> Any:
+def _labelled(calls: Any, last: Any) -> Any:
     """Calls with their last labels, found by the parts of an id: whole ids take twice as long to read and compare."""
-    last = last_labels(labels)
     last = last.filter(last.truth.notnull())
     epoch, sequence = last.id.substr(0, _EPOCH_DIGITS), last.id.substr(_EPOCH_DIGITS + 1).try_cast("int64")
     last = last.select(call="id", of_epoch=epoch, of_sequence=sequence, truth="truth")

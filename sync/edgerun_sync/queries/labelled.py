@@ -18,25 +18,34 @@ _WHOLE_MAX = 2**53
 """Up to here every integer is a float64 of its own."""
 
 
-def last_labels(labels: Any = LABELS) -> Any:
+def said_again(labels: Any = LABELS) -> Any:
+    """Ask for the calls with several labels: ``again``, their ids."""
+    given = labels.filter((labels.kind == "label") & labels.id.notnull())
+    counts = given.group_by("id").agg(labels=given.count())
+    return counts.filter(counts.labels > 1).select(again="id")
+
+
+def last_labels(labels: Any = LABELS, again: Any = None) -> Any:
     """Ask for the last label of each call.
 
     The answer has a row for each call: ``id``; ``truth``, the label as text, integers without a point, missing where it
     is another number; ``value``, where it is a number; ``labelled``, its time; ``labels``, how many there were.
     Of labels of the same time, the one of the greater epoch and row is the last.
+
+    Args:
+        labels: the table of labels, or some of its rows.
+        again: said_again(), of these labels or more, where an engine keeps it; else it is asked for twice.
     """
     given = labels.filter((labels.kind == "label") & labels.id.notnull())
-    last = _last(given)
+    last = _last(given, said_again(labels) if again is None else again)
     is_whole = (last.value.abs() < _WHOLE_MAX) & (last.value == last.value.floor())
     whole = ibis.ifelse(is_whole, last.value, 0.0).cast("int64").cast("string")
     truth = ibis.coalesce(last.text, ibis.ifelse(is_whole, whole, ibis.null("string")))
     return last.select("id", truth=truth, value="value", labelled="time", labels="labels")
 
 
-def _last(given: Any) -> Any:
+def _last(given: Any, again: Any) -> Any:
     """The last label of each call, and how many it has; only those are put in order that are said again."""
-    counts = given.group_by("id").agg(labels=given.count())
-    again = counts.filter(counts.labels > 1).select(again="id")
     once = given.anti_join(again, given.id == again.again).mutate(labels=ibis.literal(1, "int64"))
     several = given.semi_join(again, given.id == again.again)
     order = [several.time.desc(), several.epoch.desc(), several.row.desc(), several.batch_time.desc()]
