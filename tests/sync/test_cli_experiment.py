@@ -135,4 +135,4 @@ def test_off_policy_estimates_other_weights_and_refuses_a_broken_experiment(tmp_
     broken = ask("broken", "challenger=1")
     assert broken.exit_code != 0
     assert "while a check is broken" in broken.output
-    assert "no weight such as" in ask("fine", "challenger").output
+    assert "not of the form ARM=NUMBER" in ask("fine", "challenger").output

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgerun_sync.collector.batches import Aside
 from edgerun_sync.collector.committing import Committed
 from edgerun_sync.collector.reports import Compacted, Ready, Unable, Waiting, parse_report, report_line
 from edgerun_sync.errors import CollectorError
 
 COUNTS = st.integers(0, 2**62)
 BY_TABLE = st.dictionaries(st.text(max_size=9), COUNTS, max_size=4)
+ASIDE = st.builds(Aside, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9))
 REPORTS = st.one_of(
-    st.builds(Committed, COUNTS, COUNTS, COUNTS, BY_TABLE, COUNTS),
+    st.builds(Committed, COUNTS, COUNTS, COUNTS, BY_TABLE, COUNTS, st.lists(ASIDE, max_size=3).map(tuple)),
     st.builds(Compacted, BY_TABLE, BY_TABLE),
     st.builds(Waiting, COUNTS, COUNTS),
     st.builds(Ready),

@@ -118,9 +118,10 @@ def serve(
     log_to_stderr()
     signers = None if online_keys is None else _online_keys(online_keys)
     of_channels = acting.signers()
+    metrics, crew = Metrics(), None
+    sending = telemetry(data, metrics, listen, **otlp)
     objects, lanes = open_landings(data)
     with ExitStack() as beside:
-        metrics, crew = Metrics(), None
         if not no_commit:
             started = CrewProcess(
                 data,
@@ -135,7 +136,7 @@ def serve(
         server = Server(Application(service, metrics).asgi(), *listen, cert, key)
         if crew is not None:
             crew.wait_until_ready()
-        beside.enter_context(telemetry(data, metrics, listen, **otlp))
+        beside.enter_context(sending)
         scheme, (host, port) = "https" if cert else "http", server.address
         token = service.first_token()  # told once, so what can fail comes before
         if token is not None:

@@ -71,7 +71,7 @@ def telemetry(
         from edgerun_sync.collector.data import open_data  # noqa: PLC0415 - the tables' library is slow to load
         from edgerun_sync.queries.arms import RecentArms  # noqa: PLC0415 - likewise
 
-        arms = RecentArms(open_data(url).tables)
+        arms = RecentArms(lambda: open_data(url).tables)
         sources.append(Source(ARMS, arms.families, arms.interrupt))
     instance = f"{socket.gethostname()}:{listen[1]}"
     return Telemetry(otlp, sources, instance=instance, every_s=otlp_every, done=metrics.exported)

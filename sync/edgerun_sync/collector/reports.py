@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from edgerun_sync.collector.batches import Aside
 from edgerun_sync.collector.committing import Committed
 from edgerun_sync.errors import CollectorError
 
@@ -50,6 +51,11 @@ def parse_report(line: bytes) -> Report:
     """
     try:
         name, *fields = json.loads(line)
-        return _KINDS[name](*fields)
+        report = _KINDS[name](*fields)
+        return _with_aside(report) if isinstance(report, Committed) else report
     except (ValueError, KeyError, TypeError) as error:
         raise CollectorError(f"the process that commits said what is no report: {line[:100]!r}") from error
+
+
+def _with_aside(committed: Committed) -> Committed:
+    return committed._replace(aside=tuple(Aside(*one) for one in committed.aside))

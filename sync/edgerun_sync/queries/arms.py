@@ -36,7 +36,7 @@ class RecentArms:
     """Counts the calls of the last minutes by arm, as often as it is asked.
 
     Args:
-        tables: where calls are; nobody else's.
+        tables: opens the tables where calls are, when they are first asked for; nobody else's.
         window_s: how long ago a call may be.
         clock: the time.
         limits: how many arms there may be.
@@ -44,13 +44,14 @@ class RecentArms:
 
     def __init__(
         self,
-        tables: DeltaTables,
+        tables: Callable[[], DeltaTables],
         *,
         window_s: int = WINDOW_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         limits: Limits = LIMITS,
     ) -> None:
-        self._tables, self._window_s, self._clock, self._limits = tables, window_s, clock, limits
+        self._open, self._window_s, self._clock, self._limits = tables, window_s, clock, limits
+        self._tables: DeltaTables | None = None
         self._asked: DuckDB | None = None
         self._lock = threading.Lock()
 
@@ -63,6 +64,8 @@ class RecentArms:
         """
         until = self._clock()
         since = until - timedelta(seconds=self._window_s)
+        if self._tables is None:
+            self._tables = self._open()
         events = self._tables.snapshot("events").since(since.date())
         memory_max_bytes = self._limits.exported_arms_memory_max_bytes
         with DuckDB({"events": events}, {}, threads=1, memory_max_bytes=memory_max_bytes) as engine:

@@ -26,7 +26,7 @@ def tables(place):
 
 
 def asked(tables, *, limits=LIMITS, now=NOW, window_s=WINDOW_S):
-    found = RecentArms(tables, window_s=window_s, clock=lambda: now, limits=limits).families()
+    found = RecentArms(lambda: tables, window_s=window_s, clock=lambda: now, limits=limits).families()
     return {(family.name, tuple(point.labels.values())): point.value for family in found for point in family.points}
 
 
@@ -97,7 +97,7 @@ def ask_for_long(arms):
 
 
 def test_whoever_stops_need_not_wait_for_the_answer(tables):
-    arms, is_over = RecentArms(tables, window_s=WINDOW_S, clock=lambda: NOW), threading.Event()
+    arms, is_over = RecentArms(lambda: tables, window_s=WINDOW_S, clock=lambda: NOW), threading.Event()
 
     def interrupt() -> None:
         while not is_over.is_set():

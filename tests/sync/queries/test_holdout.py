@@ -58,6 +58,9 @@ def is_held(key):
     return reference.point_of("2026-h2/holdout", key) < reference.enrolled_width(Fraction(1, 5))
 
 
+EPOCH = "e" * 16
+
+
 def unit_of(key):
     return xxhash.xxh64_intdigest(key.encode(), seed=42) - (
         2**64 if xxhash.xxh64_intdigest(key.encode(), seed=42) >= 2**63 else 0
@@ -81,9 +84,10 @@ def made(effect=0.0, fault="none", seed=5):
                 "device": f"d{number % 5}",
                 "time": BEGIN + timedelta(days=number % 40, minutes=call),
                 "batch_time": UNTIL,
-                "epoch": "e",
+                "epoch": EPOCH,
                 "row": len(events),
-                "id": f"e-{len(events)}",
+                "sequence": len(events),
+                "id": f"{EPOCH}-{len(events)}",
                 "kind": "inference",
                 "bundle": "cards",
                 "version": "2" if number % 2 else "1",
