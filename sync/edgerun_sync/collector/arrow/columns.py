@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from edgerun_sync.collector.arrow.ids import id_texts
 from edgerun_sync.collector.arrow.schemas import CODED, MOMENT, TIME_MAX_US, TIME_MIN_US
 from edgerun_sync.collector.rows import times_us
 
@@ -131,15 +131,8 @@ def constant(n: int, text: str) -> Any:
 def ids(part: Slice) -> tuple[Any, Any]:
     """Return the ids of calls as text, and their sequences."""
     sequence, _ = joined(part, "sequence")
-    epochs = np.array([part.rows.streams[int(chunk.columns["boot"][0])].epoch for chunk in part.chunks], np.uint64)
-    numbers = pa.array(sequence)
-    if bool((epochs == epochs[0]).all()):
-        head: Any = pa.scalar(f"{int(epochs[0]):016x}")
-    else:
-        head = pa.array([f"{epoch:016x}" for epoch in epochs.tolist()]).take(
-            pa.array(np.repeat(np.arange(len(epochs)), part.lengths))
-        )
-    return pc.binary_join_element_wise(head, numbers.cast(pa.string()), "-"), pa.array(sequence.view(np.int64))
+    epochs = [part.rows.streams[int(chunk.columns["boot"][0])].epoch for chunk in part.chunks]
+    return id_texts(epochs, part.lengths, sequence), pa.array(sequence.view(np.int64))
 
 
 def _boot(stream: Stream) -> str | None:

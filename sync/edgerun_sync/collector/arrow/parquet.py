@@ -30,6 +30,21 @@ _VARIED = {"score", "difference"}
 _LEAVES = {"outputs": "outputs.key_value.key"}
 """Of a map, the part that repeats."""
 _NESTED = {"outputs", "texts", "lost", "errors", "flags"}
+_ASIDE = {
+    "boot",
+    "assignment",
+    "fallback",
+    "route",
+    "node",
+    "nonfinite",
+    "failed",
+    "disagrees",
+    "error",
+    "message",
+}
+"""Columns by whose values no query passes rows over: their least and greatest would be found for nobody."""
+_PIECE_ROWS = 2**14
+"""Values that are encoded at once; by the thousand, as pyarrow does by itself, each column takes more time."""
 _BOUNDED = ("time", "row")
 """Columns whose least and greatest values Delta is told, so that files can be passed over."""
 
@@ -188,7 +203,8 @@ class _Writer:
             ],
             column_encoding=encoding,
             store_schema=False,
-            write_statistics=[name for name in schema.names if name not in _NESTED],
+            write_statistics=[name for name in schema.names if name not in _NESTED | _ASIDE],
+            write_batch_size=_PIECE_ROWS,
         )
         self._schema = schema
 
