@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _WHOLE_MAX = 2**53
 """Up to here every integer is a float64 of its own."""
+LABEL_COLUMNS = ("kind", "id", "text", "value", "time", "epoch", "row", "batch_time")
+"""What last_labels() reads."""
 _OF_A_LABEL = ("id", "text", "value", "time")
 _ORDER = ("epoch", "row", "batch_time")
 """Of labels of the same time."""
