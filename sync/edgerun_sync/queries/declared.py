@@ -26,7 +26,7 @@ def calls_of(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[st
         & events.version.isin(versions)
         & (events.kind != "shadow")
         & (events.assignment == "assigned")
-        & events.arm.isin(arms)
+        & tables.is_one_of(events.arm, arms)
     )
     if plan.unit == "request":
         return rows.mutate(unit=rows.id)

@@ -195,7 +195,7 @@ def moments_of_groups(
 
 
 def _timed(rows: Any) -> Any:
-    return rows.filter(rows.kind.isin(tables.CALLS) & rows.latency_s.notnull())
+    return rows.filter(tables.is_one_of(rows.kind, tables.CALLS) & rows.latency_s.notnull())
 
 
 def _influences(engine: Engine, by_unit: Any, cell: Cell, bins: Sequence[int], influence: Any) -> Moments:

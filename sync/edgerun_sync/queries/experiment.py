@@ -100,7 +100,7 @@ def experiment_facts(
         )
     begin = min(begun.values())
     past = past_of(plan, bundle, between(EVENTS, since=begin - timedelta(days=PAST_DAYS), until=begin))
-    source = Source(between(calls, since=begin), past, labels, between(LABELS, until=begin))
+    source = Source(between(calls, since=begin), past, labels, begin)
     ran = [version for version in versions if version.name in begun]
     timed = phase_latencies(engine, plan, source.calls) if len(ran) == 1 else {}
     gathered = gather(keeper, plan, source, [version.name for version in ran], partial(below_latencies, plan, timed))

@@ -15,11 +15,12 @@ from edgerun_bundles.experiment.metrics import OUTCOMES
 from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS
 from edgerun_sync.queries import tables
 from edgerun_sync.queries.declared import counted_on_calls, counted_on_labels, has_labels
-from edgerun_sync.queries.labelled import last_labels, said_again
-from edgerun_sync.queries.tables import ask, microseconds, tally
+from edgerun_sync.queries.labelled import last_labels, last_of_several, said_again
+from edgerun_sync.queries.tables import ask, between, microseconds, tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from edgerun_bundles.experiment.metrics import DeclaredMetric
     from edgerun_bundles.experiment.plan import Plan
@@ -31,6 +32,7 @@ CLOCK_AHEAD_MAX = timedelta(minutes=5)
 _EPOCH_DIGITS = 16
 """Of an id, before the dash and the sequence: sync/PROTOCOL.md."""
 
+_OF_A_CALL = ("epoch", "sequence", "version", "arm", "unit", "label", "score", "is_before")
 _ANSWERED_FIRST, _ENTERED = "answered_first", "entered"
 
 
@@ -41,7 +43,8 @@ class Gathered(NamedTuple):
         units: a row for each unit: ``unit``, ``arm``, ``phase`` (the version in which it first met its arm), ``first``
             and ``last`` (of its calls), all variables, and those from before.
         known: a row for each labelled call: ``version``, ``arm``, ``unit``, ``label``, ``score``, ``truth``, and
-            ``is_before``, of those before the experiment; None where no metric needs labels.
+            ``is_before``, of those before the experiment; None where no metric needs labels. It is kept where a metric
+            needs more of them than sums of units.
         is_plain: whether every unit is of one arm and version with all its calls, so that nothing needs to look for
             the calls that a unit made where it counts.
         in_several: units that were in several arms of one phase.
@@ -60,13 +63,13 @@ class Source(NamedTuple):
         calls: of the experiment.
         past: calls from before.
         labels: until the report's time.
-        labels_before: until the experiment began.
+        begin: of the experiment.
     """
 
     calls: Any
     past: Any
     labels: Any
-    labels_before: Any
+    begin: datetime
 
 
 class Keeper:
@@ -92,7 +95,8 @@ def devices_of(calls: Any) -> Any:
 
     ``ahead`` are the calls that claim to have been later than their arrival.
     """
-    is_ahead = calls.time > calls.batch_time + ibis.interval(seconds=int(CLOCK_AHEAD_MAX.total_seconds()))
+    ahead_us = microseconds(calls.time) - microseconds(calls.batch_time)
+    is_ahead = ahead_us > round(CLOCK_AHEAD_MAX.total_seconds() * 10**6)
     return calls.group_by(["version", "arm", "device"]).agg(begin=calls.time.min(), ahead=calls.count(where=is_ahead))
 
 
@@ -111,14 +115,17 @@ def gather(
     Raises:
         QueryError: the engine failed.
     """
-    known = None
+    known = labelled = None
     if has_labels(plan):
         again = keeper.keep("labels said again", said_again(source.labels))
-        known = keeper.keep("labelled calls", _known(source, again))
+        known = _known(source, again)
+        if any(metric.kind == "auc" for metric in plan.metrics.values()):
+            known = keeper.keep("labelled calls", known)
+        labelled = keeper.keep("labelled units", _labelled_units(plan, known))
     cells = keeper.keep("cells", _cells(plan, source.calls, versions, counted(source.calls)))
     found = ask(keeper.engine, cells.agg(cells=cells.count(), units=cells.unit.nunique())).to_pylist()[0]
     is_moved = found["cells"] > found["units"]
-    units = keeper.keep("units", _units(plan, source, versions, _first_of(cells) if is_moved else cells, known))
+    units = keeper.keep("units", _units(plan, source, versions, _first_of(cells) if is_moved else cells, labelled))
     in_several = _in_several(keeper.engine, source.calls, cells) if is_moved else 0
     return Gathered(units, known, not is_moved and len(versions) == 1, in_several)
 
@@ -132,22 +139,38 @@ def with_phases(rows: Any, gathered: Gathered) -> Any:
 
 
 def _known(source: Source, again: Any) -> Any:
-    now = _labelled(source.calls, last_labels(source.labels, again))
-    then = _labelled(source.past, last_labels(source.labels_before, again))
+    """Calls with their last labels, those of before the experiment with the last that had come by then."""
     nothing = ibis.null("string")
-    return now.mutate(is_before=ibis.literal(value=False)).union(
-        then.mutate(version=nothing, arm=nothing, is_before=ibis.literal(value=True))
-    )
+    now = source.calls.mutate(is_before=ibis.literal(value=False)).select(*_OF_A_CALL)
+    then = source.past.mutate(version=nothing, arm=nothing, is_before=ibis.literal(value=True)).select(*_OF_A_CALL)
+    calls, last = now.union(then), _by_parts(_last(source, again))
+    joined = calls.join(last, [calls.sequence == last.of_sequence, calls.epoch == last.of_epoch])
+    is_its = ibis.coalesce(joined.of_before, joined.is_before) == joined.is_before
+    had_come = ~joined.is_before | (joined.labelled < ibis.literal(source.begin))
+    return joined.filter(is_its & had_come).select("version", "arm", "unit", "label", "score", "truth", "is_before")
 
 
-def _labelled(calls: Any, last: Any) -> Any:
-    """Calls with their last labels, found by the parts of an id: whole ids take twice as long to read and compare."""
+def _last(source: Source, again: Any) -> Any:
+    """The last labels of calls until now, and until the experiment began where there are several: ``of_before``."""
+    until_now = last_labels(source.labels, again)
+    is_several = until_now.labels > 1
+    until_now = until_now.mutate(of_before=ibis.ifelse(is_several, ibis.literal(value=False), ibis.null("boolean")))
+    until_begin = last_of_several(between(again, until=source.begin)).mutate(of_before=ibis.literal(value=True))
+    return until_now.union(until_begin)
+
+
+def _by_parts(last: Any) -> Any:
+    """Labels of calls by the parts of an id: whole ids take twice as long to read and compare."""
     last = last.filter(last.truth.notnull())
     epoch, sequence = last.id.substr(0, _EPOCH_DIGITS), last.id.substr(_EPOCH_DIGITS + 1).try_cast("int64")
-    last = last.select(call="id", of_epoch=epoch, of_sequence=sequence, truth="truth")
-    last = last.filter(last.call == last.of_epoch + "-" + last.of_sequence.cast("string"))
-    joined = calls.join(last, [calls.sequence == last.of_sequence, calls.epoch == last.of_epoch])
-    return joined.select("version", "arm", "unit", "label", "score", "truth")
+    parts = last.select("id", "truth", "labelled", "of_before", of_epoch=epoch, of_sequence=sequence)
+    return parts.filter(parts.id == parts.of_epoch + "-" + parts.of_sequence.cast("string")).drop("id")
+
+
+def _labelled_units(plan: Plan, known: Any) -> Any:
+    """Of each unit, in each arm and before: what needs labels."""
+    sums = {LABELLED_CALLS: known.truth.notnull(), **counted_on_labels(plan, known)}
+    return _sums(known, sums, ["unit", "arm", "is_before"])
 
 
 def _cells(plan: Plan, calls: Any, versions: Sequence[str], counted: Mapping[str, Any]) -> Any:
@@ -197,17 +220,16 @@ def _in_several(engine: Engine, calls: Any, cells: Any) -> int:
     return found
 
 
-def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, known: Any) -> Any:
+def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, labelled: Any) -> Any:
     """The units, with the sums of each."""
     units = cells.mutate(phase=_phase_of(cells, versions))
     past = [*counted_on_calls(plan, source.past)]
     if past:
         units = _with(units, _sums(source.past, counted_on_calls(plan, source.past), ["unit"]), ["unit"])
-    if known is not None:
-        now, then = known.filter(~known.is_before), known.filter(known.is_before)
-        named = {LABELLED_CALLS: now.truth.notnull(), **counted_on_labels(plan, now)}
-        units = _with(units, _sums(now, named, ["unit", "arm"]), ["unit", "arm"], "")
-        units = _with(units, _sums(then, counted_on_labels(plan, then), ["unit"]), ["unit"])
+    if labelled is not None:
+        now, then = labelled.filter(~labelled.is_before), labelled.filter(labelled.is_before)
+        units = _with(units, now.drop("is_before"), ["unit", "arm"], "")
+        units = _with(units, then.drop("is_before", "arm", LABELLED_CALLS), ["unit"])
     else:
         units = units.mutate(**{LABELLED_CALLS: ibis.literal(0).cast("float64")})
     if _outcomes_in(plan):

@@ -79,7 +79,7 @@ def holdout_facts(
     ran = sorted((version for version in versions if version.name in begun), key=lambda version: begun[version.name])
     timed = phase_latencies(engine, plan, calls) if len(ran) == 1 else {}
     nothing = calls.filter(ibis.literal(value=False))  # before a holdout begins, nobody is held out
-    source = Source(calls, nothing, labels, labels)
+    source = Source(calls, nothing, labels, min(begun.values()))
     gathered = gather(keeper, plan, source, [version.name for version in ran], partial(below_latencies, plan, timed))
     known = None if gathered.known is None else with_phases(gathered.known.filter(~gathered.known.is_before), gathered)
     groups = {"": (CALLS, LABELLED_CALLS), **{name: variables_of(name, one) for name, one in plan.metrics.items()}}

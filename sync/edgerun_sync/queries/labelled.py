@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 _WHOLE_MAX = 2**53
 """Up to here every integer is a float64 of its own."""
+LABEL_COLUMNS = ("kind", "id", "text", "value", "time", "epoch", "row", "batch_time")
+"""What last_labels() reads."""
+_OF_A_LABEL = ("id", "text", "value", "time")
+_ORDER = ("epoch", "row", "batch_time")
+"""Of labels of the same time."""
 
 
 def said_again(labels: Any = LABELS) -> Any:
-    """Ask for the calls with several labels: ``again``, their ids."""
-    given = labels.filter((labels.kind == "label") & labels.id.notnull())
+    """Ask for the labels of calls that have several."""
+    given = _given(labels)
     counts = given.group_by("id").agg(labels=given.count())
-    return counts.filter(counts.labels > 1).select(again="id")
+    several = counts.filter(counts.labels > 1).select(again="id")
+    return given.semi_join(several, given.id == several.again)
 
 
 def last_labels(labels: Any = LABELS, again: Any = None) -> Any:
@@ -34,26 +40,38 @@ def last_labels(labels: Any = LABELS, again: Any = None) -> Any:
 
     Args:
         labels: the table of labels, or some of its rows.
-        again: said_again(), of these labels or more, where an engine keeps it; else it is asked for twice.
+        again: said_again() of these labels, where an engine keeps it; else it is asked for.
     """
-    given = labels.filter((labels.kind == "label") & labels.id.notnull())
-    last = _last(given, said_again(labels) if again is None else again)
+    if again is None:
+        again = said_again(labels)
+    given = _given(labels)
+    once = given.anti_join(again, given.id == again.id).mutate(labels=ibis.literal(1, "int64"))
+    return _truths(once.select(*_OF_A_LABEL, "labels")).union(last_of_several(again))
+
+
+def last_of_several(again: Any) -> Any:
+    """Ask for the last of several labels of each call, as last_labels() does.
+
+    Args:
+        again: said_again(), or some of its rows.
+    """
+    order = [again[name].desc() for name in ("time", *_ORDER)]
+    ranked = again.mutate(
+        place=ibis.row_number().over(ibis.window(group_by="id", order_by=order)),
+        labels=again.id.count().over(ibis.window(group_by="id")),
+    )
+    return _truths(ranked.filter(ranked.place == 0).select(*_OF_A_LABEL, "labels"))
+
+
+def _given(labels: Any) -> Any:
+    return labels.filter((labels.kind == "label") & labels.id.notnull()).select(*_OF_A_LABEL, *_ORDER)
+
+
+def _truths(last: Any) -> Any:
     is_whole = (last.value.abs() < _WHOLE_MAX) & (last.value == last.value.floor())
     whole = ibis.ifelse(is_whole, last.value, 0.0).cast("int64").cast("string")
     truth = ibis.coalesce(last.text, ibis.ifelse(is_whole, whole, ibis.null("string")))
     return last.select("id", truth=truth, value="value", labelled="time", labels="labels")
-
-
-def _last(given: Any, again: Any) -> Any:
-    """The last label of each call, and how many it has; only those are put in order that are said again."""
-    once = given.anti_join(again, given.id == again.again).mutate(labels=ibis.literal(1, "int64"))
-    several = given.semi_join(again, given.id == again.again)
-    order = [several.time.desc(), several.epoch.desc(), several.row.desc(), several.batch_time.desc()]
-    ranked = several.mutate(
-        place=ibis.row_number().over(ibis.window(group_by="id", order_by=order)),
-        labels=several.id.count().over(ibis.window(group_by="id")),
-    )
-    return once.union(ranked.filter(ranked.place == 0).drop("place"))
 
 
 def labelled(events: Any = EVENTS, labels: Any = LABELS) -> Any:

@@ -1,6 +1,6 @@
 """The calls that what a report says beside its verdict is computed from: all, or those of units drawn by their hash.
 
-The tables are read once for them, with their labels; every later question is asked of what was found. A unit's hash has
+The calls are read once, and once their labels; every later question is asked of what was found. A unit's hash has
 nothing to do with its arm or its calls, so the units drawn stand for all, and each comes with all of its calls.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgerun_sync.limits import LIMITS
-from edgerun_sync.queries.labelled import last_labels
-from edgerun_sync.queries.tables import CALLS, ask, given, microseconds
+from edgerun_sync.queries.labelled import LABEL_COLUMNS, last_labels
+from edgerun_sync.queries.tables import CALLS, ask, given, is_one_of, microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgerun_sync.queries.engines import Engine
 
 _DAY_US = 86_400 * 10**6
-_SAMPLED = "edgerun sampled calls"
+_DRAWN, _LABELS, _SAMPLED = "edgerun drawn calls", "edgerun labels of drawn calls", "edgerun sampled calls"
 
 
 def one_in(rows: int, most: int = LIMITS.sampled_calls_max) -> int:
@@ -48,14 +48,16 @@ def sampled_calls(engine: Engine, plan: Plan, calls: Any, labels: Any, units: An
     Raises:
         QueryError: the engine failed.
     """
-    rows = calls.filter(calls.kind.isin(CALLS))
+    rows = calls.filter(is_one_of(calls.kind, CALLS))
     if factor > 1:
         number = rows.sequence if plan.unit == "request" else rows.unit
         rows = rows.filter((number & (factor - 1)) == 0)
-        labels = labels.semi_join(rows, labels.id == rows.id)
+    drawn = given(engine, _DRAWN, ask(engine, rows.select("id", "time", "arm", "unit", "label", "score")))
+    labels = labels.filter(labels.kind == "label")
+    labels = given(engine, _LABELS, ask(engine, labels.semi_join(drawn, labels.id == drawn.id).select(*LABEL_COLUMNS)))
     found = last_labels(labels).select(call="id", truth="truth")
     own = units.select(of_unit="unit", of_arm="arm")
-    joined = rows.left_join(found, rows.id == found.call)
+    joined = drawn.left_join(found, drawn.id == found.call)
     joined = joined.join(own, (joined.unit == own.of_unit) & (joined.arm == own.of_arm))
     age = (microseconds(joined.time) - round(begin.timestamp() * 10**6)) // _DAY_US
     question = joined.select("arm", "unit", "label", "score", "truth", age=age.cast("int64"))

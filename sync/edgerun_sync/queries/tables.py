@@ -130,6 +130,15 @@ _unix_micros = _builtin(_unix_micros_of, name="unix_micros", signature=((_MOMENT
 _moment = _builtin(_timestamp_micros_of, name="timestamp_micros", signature=(("int64",), _MOMENT))
 
 
+def is_one_of(text: Any, names: Sequence[str]) -> Any:
+    """Return whether texts are among names; false where one is missing.
+
+    DuckDB asks that once for each text of a dictionary. A plain IN goes into its reader of Parquet, which asks it for
+    each row: of 10 M arms, 0.4 s of CPU instead of 0.1 s.
+    """
+    return ibis.coalesce(text.isin(names), ibis.literal(value=False))
+
+
 def tally(rows: Any, condition: Any) -> Any:
     """Return how many rows meet a condition; where it is missing for all, 0, which not every engine says by itself."""
     return rows.count(where=ibis.coalesce(condition, ibis.literal(value=False)))
