@@ -73,6 +73,13 @@ def enrolled(node):
     return Fraction(int(Fraction(node.traffic) * 2**32 + Fraction(1, 2)), 2**32)
 
 
+def test_who_is_held_out_keeps_the_control_when_an_arm_is_promoted():
+    document = {**DOCUMENT, "holdout": {"name": "2026-h2", "share": "1/20", "split_key": "session"}}
+    found = versions.promoted(document, "b", "challenger")
+    assert found.document["holdout"] == document["holdout"]
+    assert (found.after.control, found.after.traffic, found.after.layer) == ("control", 1.0, None)
+
+
 def test_the_way_back_is_a_function_of_the_version_that_runs():
     one, other = (versions.control_only(DOCUMENT, "1.0.0-control").document for _ in range(2))
     assert one == other

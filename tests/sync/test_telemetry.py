@@ -135,6 +135,7 @@ def test_a_receiver_of_others_understands_a_collector_that_serves(tmp_path):
                 return own == told and rows[0] == rows[1] > 0
 
             until(agree)
+            until(lambda: "edgerun_arm_window_seconds" in rotel.series())
         counted = rotel.series()["edgerun_collector_request_seconds"]
         assert [text for labels, text in counted if "segments" in labels["route"]][-1] == "4"
         assert rotel.series()["edgerun_arm_window_seconds"][-1] == ({}, "900")

@@ -123,6 +123,8 @@ def control_only(document: Mapping[str, Any], version: str) -> Change:
 def promoted(document: Mapping[str, Any], version: str, arm: str) -> Change:
     """Return a description with all keys at one arm, which is the control from then on, and without the plan.
 
+    Where the bundle has a holdout, the control stays: those who are held out keep it.
+
     Raises:
         BundleError: there is no plan or no such arm, or it is the control already.
         GraphError: the graph is wrong.
@@ -169,7 +171,11 @@ def next_version(version: str, taken: Collection[str]) -> str:
 def _settled(document: Mapping[str, Any], version: str, plan: Plan, arm: str) -> Change:
     before = node_of(document, plan)
     split = before.split.reweight({found: int(found == arm) for found in before.split.arms})
-    after = before._replace(split=split, control=arm)
+    if arm == plan.control:
+        after = before._replace(split=split)
+    else:
+        control = before.control if document.get("holdout") else arm  # who is held out keeps what there was before
+        after = before._replace(split=split, control=control, layer=None, traffic=1.0)
     change = _changed(document, version, plan.node, before, after)
     return change._replace(document={name: value for name, value in change.document.items() if name != "experiment"})
 
