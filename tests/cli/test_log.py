@@ -67,10 +67,10 @@ def test_stats_sum_up_what_each_arm_did(documents, served):
         own = [prediction for prediction in predictions if prediction.arm == group["arm"]]
         assert (group["bundle"], group["version"], group["model"]) == ("digits", "1.0.0", own[0].model)
         assert group["calls"] == len(own)
-        latency = [prediction.latency_s for prediction in own]
-        assert group["latency_s"]["mean"] == pytest.approx(np.mean(latency), rel=1e-3)
-        assert group["latency_s"]["p50"] == pytest.approx(np.quantile(latency, 0.5), rel=1e-3)
-        assert group["latency_s"]["p99"] == pytest.approx(np.quantile(latency, 0.99), rel=1e-3)
+        latency = [prediction.latency_s for prediction in own]  # kept right to 1 in 400, and quantiles of them
+        assert group["latency_s"]["mean"] == pytest.approx(np.mean(latency), rel=1 / 400)
+        assert group["latency_s"]["p50"] == pytest.approx(np.quantile(latency, 0.5), rel=1 / 400)
+        assert group["latency_s"]["p99"] == pytest.approx(np.quantile(latency, 0.99), rel=1 / 400)
         assert group["fallbacks"] == group["errors"] == group["nonfinite"] == 0
         assert group["labels"] == sum(prediction.arm == group["arm"] for prediction in predictions[:10])
     assert sum(group["calls"] for group in found["groups"]) == IMAGES
