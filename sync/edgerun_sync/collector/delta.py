@@ -284,8 +284,11 @@ class DeltaTables:
         Raises:
             TableError: it cannot be read.
         """
-        url, version = self.url(name), self._fresh(name).version()
-        frozen = DeltaTable(url, version=version, storage_options=self._options)  # no writer of ours moves this one on
+        url = self.url(name)
+        try:
+            frozen = DeltaTable(url, storage_options=self._options)  # no writer of ours moves this one on
+        except (DeltaError, OSError) as error:
+            raise TableError(f"the table {name} cannot be read: {error}") from error
         return snapshot_of(frozen, url, lambda: DeltaStorageHandler(url, self._options))
 
     def _append(self, name: str, lane: int, number: int, files: Callable[[], list[DayFile]]) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 from urllib.request import url2pathname
 
-from edgerun_sync.collector.arrow.datasets import dataset_of
 from edgerun_sync.collector.arrow.schemas import PARTITION, as_schema
 from edgerun_sync.errors import TableError
 
@@ -71,6 +70,8 @@ def snapshot_of(frozen: Any, url: str, storage: Callable[[], Any]) -> Snapshot:
     schema = as_schema(frozen.schema())
 
     def dataset() -> Any:  # delta-rs's own one leaves rows out where a filter is on a column without statistics
+        from edgerun_sync.collector.arrow.datasets import dataset_of  # noqa: PLC0415 - it loads pandas where that is
+
         return dataset_of(storage(), paths, schema)
 
     return Snapshot(url, frozen.version(), tuple(files), schema, dataset)

@@ -60,23 +60,6 @@ def expected(split: Split, keys: Any, gates: Sequence[Gate] = ()) -> Any:
     )
 
 
-def due(nodes: Sequence[tuple[Split, Sequence[Gate]]], keys: Any) -> Any:
-    """Ask which arms several nodes give to keys, as a few numbers that can be kept.
-
-    The answer has a row for each row of `keys`: ``unit``, and of each node, in order from 0, the ``point_NUMBER`` in
-    its split, none where the key does not pass its gates. arm_at() tells the arm.
-
-    Args:
-        nodes: the split of each, and what a key must pass, as expected() takes them.
-        keys: as expected() takes them.
-    """
-    found = keys.filter(keys.key.notnull())
-    return found.select(
-        unit=_hash(found.key),
-        **{f"point_{number}": _enrolled(split, gates, found.key) for number, (split, gates) in enumerate(nodes)},
-    )
-
-
 def arm_at(split: Split, point: Any) -> Any:
     """Return the arm of a split that owns a point; none where there is no point."""
     ranges = sorted(split.ranges, key=lambda held: held.start)
@@ -140,14 +123,6 @@ def audit_requests(split: Split, events: Any = EVENTS, gates: Sequence[Gate] = (
 
 def _point(salt: str, key: Any) -> Any:
     return (_salted(salt, key) >> _POINT_BITS) & (2**_POINT_BITS - 1)
-
-
-def _enrolled(split: Split, gates: Sequence[Gate], key: Any) -> Any:
-    point = _point(split.salt, key)
-    for gate in gates:
-        of_gate = _point(gate.salt, key)
-        point = ibis.ifelse((of_gate >= gate.start) & (of_gate < gate.end), point, ibis.null("int64"))
-    return point
 
 
 def _split(events: Any) -> Any:

@@ -19,14 +19,16 @@ LOSS_FLOOR = 1e-15
 """The least chance that a loss is computed from: a label that a model held for impossible costs 34.5, not infinity."""
 
 
-def calls_of(plan: Plan, bundle: str, versions: Sequence[str], arms: Sequence[str], events: Any) -> Any:
-    """Ask for the calls of an experiment, errors among them: those to which the split assigned one of its arms."""
+def calls_of(plan: Plan, bundle: str, versions: Sequence[str], events: Any) -> Any:
+    """Ask for the calls of an experiment, errors among them: those to which a split assigned an arm.
+
+    Where the bundle has more splits than that of the experiment, calls of their arms are among them.
+    """
     rows = events.filter(
         (events.bundle == bundle)
         & events.version.isin(versions)
         & (events.kind != "shadow")
         & (events.assignment == "assigned")
-        & tables.is_one_of(events.arm, arms)
     )
     if plan.unit == "request":
         return rows.mutate(unit=rows.id)

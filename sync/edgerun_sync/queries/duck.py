@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from edgerun_sync.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from types import TracebackType
     from typing import Self
 
@@ -60,6 +62,8 @@ class DuckDB:
     ) -> None:
         self.versions: Mapping[str, int] = {name: snapshot.version for name, snapshot in snapshots.items()}
         self._connection = duckdb.connect()
+        self._keeper = ThreadPoolExecutor(1, "edgerun-keep")
+        self._kept: Future[None] | None = None
         self._run("SET TimeZone = 'UTC'")
         self._run("SET python_enable_replacements = false")
         spilled = Path(tempfile.gettempdir()) / f"edgerun-query-{os.getpid()}"
@@ -81,17 +85,17 @@ class DuckDB:
 
     def rows(self, statement: str) -> Any:
         """See Engine."""
-        with _mapped():
+        with self._settled():
             return self._answer(statement).to_arrow_table()
 
     def reader(self, statement: str) -> Any:
         """See Engine."""
-        with _mapped():
+        with self._settled():
             return self._answer(statement).to_arrow_reader(SLICE_ROWS)
 
     def give(self, name: str, table: Any) -> None:
         """See Engine."""
-        with _mapped():
+        with self._settled():
             self._connection.register(name, table)
 
     def interrupt(self) -> None:
@@ -100,16 +104,13 @@ class DuckDB:
 
     def keep(self, name: str, statement: str) -> None:
         """See Engine."""
-        with _mapped():
-            reading = self._reading(statement)
-            self._run(f"SET disabled_optimizers = '{_ORDER_OF_JOINS}'")
-            try:
-                self._run(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS {reading}")
-            finally:
-                self._run("RESET disabled_optimizers")
+        with self._settled():
+            self._kept = self._keeper.submit(self._compute, name, self._reading(statement))
 
     def close(self) -> None:
         """See Engine."""
+        self._connection.interrupt()
+        self._keeper.shutdown()
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -121,6 +122,27 @@ class DuckDB:
     ) -> None:
         """Close it."""
         self.close()
+
+    def _compute(self, name: str, reading: str) -> None:
+        self._run(f"SET disabled_optimizers = '{_ORDER_OF_JOINS}'")
+        try:
+            self._run(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS {reading}")
+        finally:
+            self._run("RESET disabled_optimizers")
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Wait for what is to be kept; what went wrong with it is raised here, and the next question goes on."""
+        kept, self._kept = self._kept, None
+        with _mapped():
+            if kept is not None:
+                try:
+                    kept.result()
+                except KeyboardInterrupt:
+                    self._connection.interrupt()
+                    wait([kept])
+                    raise
+            yield
 
     def _answer(self, statement: str) -> duckdb.DuckDBPyConnection:
         """Run a query to its end: so run, and only so, Ctrl-C ends it."""

@@ -102,7 +102,7 @@ def quantiles_by_unit(engine: Engine, metric: DeclaredMetric, rows: Any, counted
         QueryError: the engine failed.
     """
     calls = _timed(rows)
-    sums = {name: tables.tally(calls, what) for name, what in below(calls, metric, counted).items()}
+    sums = {name: tables.tally(what) for name, what in below(calls, metric, counted).items()}
     units = calls.group_by(["phase", "arm", "unit"]).agg(**sums)
     return moments_by_cell(engine, units, [BELOW, COUNT])
 

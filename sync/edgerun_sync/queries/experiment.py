@@ -26,13 +26,13 @@ from edgerun_sync.queries.estimates import (
     quantiles,
     quantiles_by_unit,
 )
-from edgerun_sync.queries.experiment_health import health_facts
+from edgerun_sync.queries.experiment_health import health_facts, keys_of, points_of
 from edgerun_sync.queries.experiment_models import Asked, model_facts
 from edgerun_sync.queries.gathering import Keeper, Source, devices_of, gather, with_phases
-from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between
+from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, is_one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from edgerun.enrolment import Gate
     from edgerun.split import Split
@@ -89,10 +89,14 @@ def experiment_facts(
     names = [version.name for version in versions]
     keeper = Keeper(engine)
     events, labels = between(EVENTS, until=until), between(LABELS, until=until)
-    calls = calls_of(plan, bundle, names, arms, events)
+    calls = calls_of(plan, bundle, names, events)
+    known = keys_of(engine, plan, keys)
     devices = keeper.keep("devices", devices_of(calls))
-    begins = ask(engine, devices.group_by("version").agg(begin=devices.begin.min())).to_pylist()
-    begun = {row["version"]: row["begin"] for row in begins}
+    points = points_of(known, versions)  # while the engine is at work
+    begins = ask(engine, devices.group_by(["version", "arm"]).agg(begin=devices.begin.min())).to_pylist()
+    if any(row["arm"] not in arms for row in begins):  # of another node; else no call is looked at for its arm
+        calls, devices = (rows.filter(is_one_of(rows.arm, arms)) for rows in (calls, devices))
+    begun = _earliest(row for row in begins if row["arm"] in arms)
     if not begun:
         raise ExperimentError(
             f"no call of {bundle} {' or '.join(names)} was assigned to {' or '.join(arms)} before {until.isoformat()}; "
@@ -100,7 +104,7 @@ def experiment_facts(
         )
     begin = min(begun.values())
     past = past_of(plan, bundle, between(EVENTS, since=begin - timedelta(days=PAST_DAYS), until=begin))
-    source = Source(between(calls, since=begin), past, labels, begin)
+    source = Source(calls, past, labels, begin)
     ran = [version for version in versions if version.name in begun]
     timed = phase_latencies(engine, plan, source.calls) if len(ran) == 1 else {}
     gathered = gather(keeper, plan, source, [version.name for version in ran], partial(below_latencies, plan, timed))
@@ -115,11 +119,19 @@ def experiment_facts(
         phases=tuple(
             _phase(plan, one, begun[one.name], cells, estimated) for one in sorted(ran, key=lambda one: begun[one.name])
         ),
-        health=health_facts(keeper, plan, ran, events, devices, gathered, begin + (until - begin) / 2, keys),
+        health=health_facts(engine, plan, ran, events, devices, gathered, begin + (until - begin) / 2, points),
         models=model_facts(engine, Asked(plan, bundle, names, begin, events, labels), source.calls, gathered.units),
         drift=drift_facts(engine, bundle, names, arms, until),
         provenance=Provenance(version("edgerun"), dict(engine.versions), keeper.queries),
     )
+
+
+def _earliest(begins: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
+    """When each version began, of any arm."""
+    found: dict[str, datetime] = {}
+    for row in begins:
+        found[row["version"]] = min(row["begin"], found.get(row["version"], row["begin"]))
+    return found
 
 
 def _groups(plan: Plan) -> dict[str, tuple[str, ...]]:

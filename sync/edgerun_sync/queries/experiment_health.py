@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from edgerun_sync.collector.arrow.known_keys import keys_table
+from edgerun_sync.collector.arrow.known_keys import points_table
 from edgerun_sync.experiments.facts import HealthFacts
-from edgerun_sync.queries.assignments import arm_at, audit_requests, due
+from edgerun_sync.queries.assignments import arm_at, audit_requests
 from edgerun_sync.queries.tables import FLEET, ask, given, tally
 
 if TYPE_CHECKING:
@@ -19,45 +19,65 @@ if TYPE_CHECKING:
     from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.queries.engines import Engine
     from edgerun_sync.queries.experiment import Version
-    from edgerun_sync.queries.gathering import Gathered, Keeper
+    from edgerun_sync.queries.gathering import Gathered
 
 _KEYS = "edgerun known keys"
 
 
+def keys_of(engine: Engine, plan: Plan, keys: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the keys that an experiment could hear of: those that are known, or its devices; None where nobody knows.
+
+    Raises:
+        QueryError: the engine failed.
+    """
+    if plan.unit == "request" or (keys is None and plan.unit != "device"):
+        return None
+    if keys is not None:
+        return keys
+    devices: list[str] = ask(engine, FLEET.select("device"))["device"].to_pylist()
+    return devices
+
+
+def points_of(keys: Sequence[str] | None, versions: Sequence[Version]) -> Any:
+    """Return the units of keys and their point in the split of each version that enrols them; None for no keys."""
+    if keys is None:
+        return None
+    return points_table(keys, {version.name: (version.split, version.gates) for version in versions})
+
+
 def health_facts(
-    keeper: Keeper,
+    engine: Engine,
     plan: Plan,
     versions: Sequence[Version],
     events: Any,
     devices: Any,
     gathered: Gathered,
     half: datetime,
-    keys: Sequence[str] | None,
+    points: Any,
 ) -> HealthFacts:
     """Return the counts.
 
-    Who was not heard of since `half`, the middle of the experiment, counts as silent. Where keys are known, all of them
-    are asked about; else those units that were heard of before.
+    Who was not heard of since `half`, the middle of the experiment, counts as silent. Where units are known, all of
+    them are asked about; else those that were heard of before.
 
     Args:
-        keeper: of the engine that counts.
+        engine: that counts.
         plan: of the experiment.
         versions: that ran.
         events: the table of events, or some of its rows.
         devices: of the experiment, as gathering.devices_of() asks for them.
         gathered: what is kept of it.
         half: its middle.
-        keys: that are known.
+        points: of the units that are known, as points_of() returns them.
 
     Raises:
         QueryError: the engine failed.
     """
-    engine = keeper.engine
-    known = _known(keeper, plan, versions, keys)
-    if known is None:
+    if points is None:
         assigned, reported = _silent(engine, gathered.units, half)
         audited, misassigned = _audit_requests(engine, versions, events) if plan.unit == "request" else (0, 0)
     else:
+        known = given(engine, _KEYS, points)
         assigned, reported, audited, misassigned = _audit(engine, versions, gathered.units, known, half)
     clocks = ask(
         engine,
@@ -74,14 +94,6 @@ def health_facts(
         devices={row["arm"]: row["devices"] for row in clocks},
         skewed={row["arm"]: row["skewed"] for row in clocks},
     )
-
-
-def _known(keeper: Keeper, plan: Plan, versions: Sequence[Version], keys: Sequence[str] | None) -> Any:
-    """The units of keys that are known, and each one's point in the split of the versions that enrol it, if any are."""
-    if plan.unit == "request" or (keys is None and plan.unit != "device"):
-        return None
-    known = FLEET.select(key="device") if keys is None else given(keeper.engine, _KEYS, keys_table(keys))
-    return keeper.keep("known units", due([(version.split, version.gates) for version in versions], known))
 
 
 def _silent(engine: Engine, units: Any, half: datetime) -> tuple[dict[str, int], dict[str, int]]:
@@ -102,16 +114,15 @@ def _audit(
     seen = units.select(seen="unit", arm="arm", phase="phase", is_late=units["last"] >= ibis.literal(half))
     joined = known.left_join(seen, known.unit == seen.seen)
     phases = [
-        (joined.phase == version.name, arm_at(version.split, joined[f"point_{number}"]))
-        for number, version in enumerate(versions)
+        (joined.phase == version.name, arm_at(version.split, joined[f"point_{version.name}"])) for version in versions
     ]
-    last = len(versions) - 1
+    last = versions[-1]
     rows = joined.mutate(
-        due=arm_at(versions[last].split, joined[f"point_{last}"]),
+        due=arm_at(last.split, joined[f"point_{last.name}"]),
         expected=ibis.cases(*phases),
         is_seen=joined.seen.notnull(),
     )
-    counted = rows.group_by(["due", "arm", "expected", "is_seen"]).agg(n=rows.count(), late=tally(rows, rows.is_late))
+    counted = rows.group_by(["due", "arm", "expected", "is_seen"]).agg(n=rows.count(), late=tally(rows.is_late))
     assigned, reported = Counter[str](), Counter[str]()
     audited = wrong = 0
     for row in ask(engine, counted).to_pylist():

@@ -97,7 +97,7 @@ def devices_of(calls: Any) -> Any:
     """
     ahead_us = microseconds(calls.time) - microseconds(calls.batch_time)
     is_ahead = ahead_us > round(CLOCK_AHEAD_MAX.total_seconds() * 10**6)
-    return calls.group_by(["version", "arm", "device"]).agg(begin=calls.time.min(), ahead=calls.count(where=is_ahead))
+    return calls.group_by(["version", "arm", "device"]).agg(begin=calls.time.min(), ahead=tally(is_ahead))
 
 
 def gather(
@@ -180,9 +180,9 @@ def _cells(plan: Plan, calls: Any, versions: Sequence[str], counted: Mapping[str
     if len(versions) > 1:
         found[_ENTERED] = _entered(calls, versions).min()
     if _outcomes_in(plan):
-        found[_ANSWERED_FIRST] = calls.time.min(where=answered)
+        found[_ANSWERED_FIRST] = ibis.ifelse(answered, calls.time, ibis.null(calls.time.type())).min()
     sums = {CALLS: answered, **counted_on_calls(plan, calls), **counted}
-    return calls.group_by(["unit", "arm"]).agg(**found, **{name: tally(calls, what) for name, what in sums.items()})
+    return calls.group_by(["unit", "arm"]).agg(**found, **{name: tally(what) for name, what in sums.items()})
 
 
 def _entered(calls: Any, versions: Sequence[str]) -> Any:
@@ -240,11 +240,11 @@ def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, labe
 
 
 def _sums(rows: Any, variables: Mapping[str, Any], by: Sequence[str]) -> Any:
-    return rows.group_by([*by]).agg(**{name: _sum(rows, what) for name, what in variables.items()})
+    return rows.group_by([*by]).agg(**{name: _sum(what) for name, what in variables.items()})
 
 
-def _sum(rows: Any, what: Any) -> Any:
-    return tally(rows, what) if what.type().is_boolean() else what.sum()
+def _sum(what: Any) -> Any:
+    return tally(what) if what.type().is_boolean() else what.sum()
 
 
 def _with(units: Any, sums: Any, keys: Sequence[str], head: str = BEFORE) -> Any:
@@ -282,7 +282,7 @@ def _outcomes(plan: Plan, units: Any, source: Source) -> Any:
                 f"{name}.below": _total(rows, metric.per, metric),
             }
         elif metric.kind == "conversion":
-            found[name] = (tally(rows, _counts(rows, metric.outcome, metric)) > 0).cast("int64")
+            found[name] = (tally(_counts(rows, metric.outcome, metric)) > 0).cast("int64")
         else:
             found[name] = _total(rows, metric.outcome, metric)
     return rows.group_by("unit").agg(**found)

@@ -99,8 +99,8 @@ def label_rates(
     rows, keys = divided(labelled(events, labels), by, every)
     found = rows.group_by(keys).agg(
         calls=rows.count(),
-        labelled=tally(rows, rows.truth.notnull()),
-        right=tally(rows, rows.truth == rows.label),
+        labelled=tally(rows.truth.notnull()),
+        right=tally(rows.truth == rows.label),
     )
     return found.select(
         *keys,
@@ -140,5 +140,5 @@ def unit_cells(classes: Sequence[str], events: Any = EVENTS, labels: Any = LABEL
     rows = labelled(events, labels)
     rows = rows.filter(rows.arm.notnull() & rows.unit.notnull() & rows.truth.isin(classes) & rows.label.isin(classes))
     cells = [(rows.truth == truth) & (rows.label == predicted) for truth in classes for predicted in classes]
-    counts = {name: tally(rows, cell) for name, cell in zip(cell_names(classes), cells, strict=True)}
+    counts = {name: tally(cell) for name, cell in zip(cell_names(classes), cells, strict=True)}
     return rows.group_by(["arm", "unit"]).agg(**counts)

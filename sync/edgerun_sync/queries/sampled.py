@@ -52,7 +52,8 @@ def sampled_calls(engine: Engine, plan: Plan, calls: Any, labels: Any, units: An
     if factor > 1:
         number = rows.sequence if plan.unit == "request" else rows.unit
         rows = rows.filter((number & (factor - 1)) == 0)
-    drawn = given(engine, _DRAWN, ask(engine, rows.select("id", "time", "arm", "unit", "label", "score")))
+    id_ = rows.epoch + "-" + rows.sequence.cast("string")  # as the column has it, which takes longer to read
+    drawn = given(engine, _DRAWN, ask(engine, rows.select("time", "arm", "unit", "label", "score", id=id_)))
     labels = labels.filter(labels.kind == "label")
     labels = given(engine, _LABELS, ask(engine, labels.semi_join(drawn, labels.id == drawn.id).select(*LABEL_COLUMNS)))
     found = last_labels(labels).select(call="id", truth="truth")

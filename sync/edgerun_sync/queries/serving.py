@@ -53,9 +53,9 @@ def serving(
     is_error = rows.kind == "error"
     counted = rows.group_by([*keys, "latency_s"]).agg(
         rows=rows.count(),
-        fallbacks=tally(rows, rows.kind == "fallback"),
-        errors=tally(rows, is_error),
-        nonfinite=tally(rows, rows.nonfinite),
+        fallbacks=tally(rows.kind == "fallback"),
+        errors=tally(is_error),
+        nonfinite=tally(rows.nonfinite),
     )
     found = _summed(counted, keys, ["fallbacks", "errors", "nonfinite"], quantiles)
     calls = found.rows - found.errors
@@ -90,7 +90,7 @@ def shadows(
     """
     rows, keys = divided(events.filter(events.kind == "shadow"), by, every)
     counted = rows.group_by([*keys, "latency_s"]).agg(
-        rows=rows.count(), failed=tally(rows, rows.failed), disagreed=tally(rows, rows.disagrees)
+        rows=rows.count(), failed=tally(rows.failed), disagreed=tally(rows.disagrees)
     )
     found = _summed(counted, keys, ["failed", "disagreed"], quantiles)
     return found.select(

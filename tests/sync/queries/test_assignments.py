@@ -11,6 +11,7 @@ import pytest
 from edgerun.enrolment import Gate, Holdout, Layer, gates_of
 from edgerun.nodes import RandomSplit
 from edgerun.split import Split, xxh64
+from edgerun_sync.collector.arrow.known_keys import points_table
 from edgerun_sync.queries.assignments import audit, audit_enrolment, audit_requests, expected
 from edgerun_sync.queries.tables import EVENTS, given
 from support.recorded import SPLIT, WEIGHTS, key_of
@@ -117,3 +118,13 @@ def test_requests_that_a_slice_does_not_hold_are_found(engines, frames):
     calls = frames["events"][frames["events"].kind.isin(["inference", "fallback"])]
     inside = sum(reference.point_of("search/layer", id_) < 2**31 for id_ in calls.id)
     assert found.calls.tolist() == [inside, len(calls) - inside]
+
+
+def test_the_points_of_keys_are_those_of_the_split_where_the_gates_let_them_through():
+    texts = ["", "sält 日本 🙂", *(f"user-{i}" for i in range(20_000))]
+    found = points_table(["user-7", *texts, "user-7"], {"1.0.0": (SPLIT, ()), "1.1.0": (SPLIT, GATES)}).to_pylist()
+    keys = [*dict.fromkeys(["user-7", *texts])]
+    assert [row["unit"] % 2**64 for row in found] == [xxh64(key.encode()) for key in keys]
+    for row, key in zip(found[:300], keys, strict=False):
+        point = reference.point_of(SPLIT.salt, key)
+        assert (row["point_1.0.0"], row["point_1.1.0"]) == (point, point if said_of(key)[0] == "assigned" else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
@@ -137,14 +138,41 @@ def test_a_query_may_begin_with_with_on_both(engines):
         assert [batch.num_rows for batch in engine.reader("SELECT 1 AS a")] == [1]
 
 
-def test_a_long_query_ends_with_ctrl_c(duck):
+FOR_EVER = "SELECT count(*) AS n FROM range(100000000000) a"
+
+
+@contextmanager
+def ctrl_c_soon():
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
-        with pytest.raises(KeyboardInterrupt):
-            duck.rows("SELECT count(*) FROM range(100000000000) a")
+        yield
     finally:
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_a_long_query_ends_with_ctrl_c(duck):
+    with ctrl_c_soon(), pytest.raises(KeyboardInterrupt):
+        duck.rows(FOR_EVER)
+    assert count(duck) > 0
+
+
+def test_what_is_being_kept_ends_with_ctrl_c(duck):
+    duck.keep("for ever", FOR_EVER)
+    with ctrl_c_soon(), pytest.raises(KeyboardInterrupt):
+        count(duck)
+    assert count(duck) > 0
+
+
+def test_what_is_being_kept_is_given_up_when_the_engine_is_closed(small):
+    with open_engine(str(small[0])) as engine:
+        engine.keep("for ever", FOR_EVER)
+
+
+def test_what_could_not_be_kept_is_said_to_the_next_question_alone(duck):
+    duck.keep("wrong", "SELECT CAST(device AS DATE) AS day FROM events")
+    with pytest.raises(QueryError, match="date"):
+        count(duck)
     assert count(duck) > 0
 
 

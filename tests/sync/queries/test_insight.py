@@ -272,7 +272,7 @@ def test_a_plan_without_labels_asks_nothing_of_models(place_of_watched):
 def test_requests_are_drawn_by_their_numbers(place_of_watched, calls):
     plan = PLAN._replace(unit="request")
     with open_engine(place_of_watched) as engine:
-        asked_of = calls_of(plan, "cards", ["1.0.0"], ARMS, EVENTS)
+        asked_of = calls_of(plan, "cards", ["1.0.0"], EVENTS)
         units = asked_of.select("unit", "arm")
         rows = sampled_calls(engine, plan, asked_of, LABELS, units, watched.BEGIN, 4)
         found = ask(engine, rows)

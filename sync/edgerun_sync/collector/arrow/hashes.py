@@ -47,6 +47,14 @@ def spark_hashes(*columns: Any) -> pa.Array:
     return pa.array(found.view(np.int64))
 
 
+def hashes_of(texts: pa.Array, salt: str | None = None) -> NDArray[np.int64]:
+    """Return what Spark's ``xxhash64(text)`` gives of each text, or ``xxhash64(salt, text)``. No text is missing."""
+    seed = np.full(1, _SEED, np.uint64)
+    if salt is not None:
+        seed = _hashes(pa.array([salt]), seed)
+    return _hashes(texts, np.broadcast_to(seed, len(texts))).view(np.int64)
+
+
 def _hashes(texts: pa.Array, seeds: Words) -> Words:
     """The hash of each text under its own seed."""
     lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
