@@ -214,9 +214,7 @@ class Actor:
         self.error: BaseException | None = None
         self.is_done = False
         self._orders: list[BaseException | None] = []
-        self._mine, self._back = threading.Lock(), threading.Lock()  # each is let go by whoever is not waiting for it
-        self._mine.acquire()
-        self._back.acquire()
+        self._mine, self._back = threading.Semaphore(0), threading.Semaphore(0)
         self._late: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
