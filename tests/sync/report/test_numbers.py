@@ -21,7 +21,7 @@ from edgerun_sync.report.numbers import difference_text, in_points
     ],
 )
 def test_a_difference_of_shares_is_one_point_or_several(share, said):
-    assert difference_text(DeclaredMetric("accuracy", "increase"), share) == said
+    assert difference_text(DeclaredMetric("accuracy", "up"), share) == said
 
 
 def test_one_point_is_one_however_it_is_signed():
