@@ -22,7 +22,7 @@ from support.docker_registry import Listening, registry_running
 from support.publishers import Team, founded, team
 from support.registry import at, serving
 from support.repositories import project, pushed, seen
-from support.seaweedfs import BUCKET, SeaweedFS, seaweedfs_running
+from support.seaweedfs import BUCKET, SeaweedFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,13 +83,6 @@ def invoke() -> Callable[..., Result]:
 def registry(tmp_path_factory) -> Iterator[Listening]:
     """Debian's docker-registry on a port of its own."""
     with registry_running(tmp_path_factory.mktemp("registry")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def object_server(tmp_path_factory) -> Iterator[SeaweedFS]:
-    """SeaweedFS on ports of its own."""
-    with seaweedfs_running(tmp_path_factory.mktemp("seaweedfs")) as found:
         yield found
 
 

@@ -230,7 +230,7 @@ def test_no_error_of_the_http_library_escapes(connect, layout):
             host = f"127.0.0.1:{server.getsockname()[1]}"
             with pytest.raises(EdgerunError):
                 push(layout, at(host), connect(host))
-            server.close()
+            server.shutdown(socket.SHUT_RDWR)  # which wakes who waits for another connection
             thread.join()
 
 

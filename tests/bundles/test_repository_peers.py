@@ -12,6 +12,7 @@ from edgerun.artifact import Descriptor, Digester, parse_manifest
 from edgerun.errors import BundleError
 from edgerun.update.channel import parse_channel
 from edgerun_bundles.errors import RepositoryError
+from edgerun_bundles.registry import transport
 from edgerun_bundles.repository import rotation, trust
 from edgerun_bundles.repository.channels import release
 from edgerun_bundles.repository.pushing import utc_now
@@ -75,7 +76,7 @@ def test_a_plain_client_of_tuf_reads_channels_and_bundles(published, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_workstation_pulls_over_nginx_and_cannot_publish_there(settings, people, tmp_path):
+def test_a_workstation_pulls_over_nginx_and_cannot_publish_there(settings, people, tmp_path, monkeypatch):
     workplace = founded(tmp_path / "repository", people)
     layout = laid(tmp_path)
     workplace.push(layout)
@@ -98,6 +99,7 @@ def test_a_workstation_pulls_over_nginx_and_cannot_publish_there(settings, peopl
         path.write_bytes(whole[:-1] + b"?")
         with pytest.raises(BundleError, match="has the digest"):
             reader.fetch("toy", "1.0.0", tmp_path / "again")
+    monkeypatch.setattr(transport, "LIMITS", transport.LIMITS._replace(attempts_max=2))
     with pytest.raises(RepositoryError, match="cannot be reached"):
         reader.read()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import json
 import logging
 import math
@@ -48,6 +49,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@functools.cache
 def quick_environment(describe):
     found = describe()
     return lambda **_: found

@@ -126,7 +126,7 @@ def following(environment, folder, *arguments):
 
 
 def test_follow_prints_every_row_once_while_segments_are_sealed(environment, tmp_path):
-    writer, count = LogWriter(tmp_path, clocks=Ticks().clocks()), 40
+    writer, count = LogWriter(tmp_path, clocks=Ticks().clocks()), 16
     writer.write(batch_of([call(0)]), (), SOURCES)
     with following(environment, tmp_path, "--kind", "call", "--kind", "label") as process:
         found, told = [json.loads(process.stdout.readline())], []

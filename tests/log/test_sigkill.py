@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import time
 from contextlib import suppress
-from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edgerun.log.policy import LogPolicy
 from edgerun.log.rows import Kind
 from edgerun.log.writer import LogWriter
+from support.log_process import forking, open_and_close, write
 from support.logs import SOURCES, batch_of, call, read_files
 
-PROCESS = Path(__file__).parents[1] / "support" / "log_process.py"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Writing:
     """A process that writes into a folder, and what it was promised."""
 
     def __init__(self, folder: Path, durability: str, seed: int) -> None:
-        command = [sys.executable, os.fspath(PROCESS), os.fspath(folder), durability, str(seed)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        self.epoch = int(self._process.stdout.readline().split()[1])
+        context = forking()
+        self._told, told = context.Pipe(duplex=False)
+        self._process = context.Process(target=write, args=(folder, durability, seed, told))
+        self._process.start()
+        told.close()  # so that the end is heard of when the process dies
+        self.epoch = self._told.recv()
 
     def kill_after(self, seconds: float) -> list[str]:
         """Let it write for so long, then kill it; returns the rows that it was promised."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+        promised, end = list[str](), time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._told.poll(left):
+                promised += self._told.recv()
         self._process.kill()
-        said = self._process.stdout.read().decode()
-        self._process.stdout.close()
-        assert self._process.wait() == -9, "it was killed, and did not fail before"
-        return [line for line in said[: said.rfind("\n.\n") + 1].splitlines() if line != "."]
+        with suppress(EOFError):  # what it said before it died, but for the last, half a word
+            while True:
+                promised += self._told.recv()
+        self._told.close()
+        self._process.join()
+        assert self._process.exitcode == -9, "it was killed, and did not fail before"
+        return promised
 
 
 def rows_in(folder: Path) -> list[str]:
@@ -85,9 +94,12 @@ def test_a_segment_is_recovered_once_though_many_processes_open_the_folder(tmp_p
     writer = LogWriter(tmp_path)
     writer.write(batch_of([call(i, time_us=i) for i in range(100)]), [], SOURCES)
     writer.disown()
-    program = f"from edgerun.log.writer import LogWriter; LogWriter({os.fspath(tmp_path)!r}).close()"
-    opening = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(6)]
-    assert [process.wait() for process in opening] == [0] * 6
+    opening = [forking().Process(target=open_and_close, args=(tmp_path,)) for _ in range(6)]
+    for process in opening:
+        process.start()
+    for process in opening:
+        process.join()
+    assert [process.exitcode for process in opening] == [0] * 6
     found = read_files({path.name: path.read_bytes() for path in tmp_path.iterdir()})
     assert len(found.of_kind(Kind.CALL)) == 100
     assert [row.value["event"] for row in found.of_kind(Kind.LIFECYCLE)] == ["recovered"]

@@ -23,13 +23,21 @@ if TYPE_CHECKING:
     from support.fleet import Made
 
 LANES = 2
+PRELOAD = [
+    "edgerun.log.writer",
+    "edgerun.testing",
+    "edgerun_sync.collector.committing",
+    "edgerun_sync.collector.delta",
+    "edgerun_sync.collector.landing",
+    "edgerun_sync.collector.settling",
+]
 BATCHES = LIMITS._replace(batch_segments_max=3)
 
 
 def forking():
-    """A context whose processes have what is slow to import, and no threads."""
+    """A context whose processes have what is slow to import, and no threads of Python."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["edgerun_sync.collector.data", "edgerun.log.writer", "edgerun.testing"])
+    context.set_forkserver_preload(PRELOAD)
     return context
 
 

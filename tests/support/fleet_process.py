@@ -34,11 +34,14 @@ SYNC = SyncPolicy(interval_s=1, timeout_s=2)
 PRELOAD = [
     "edgerun.log.writer",
     "edgerun_sync.agent",
+    "edgerun_sync.collector.claims",
     "edgerun_sync.collector.crew",
     "edgerun_sync.collector.data",
+    "edgerun_sync.collector.delta",
     "edgerun_sync.collector.http.app",
     "edgerun_sync.collector.http.metrics",
     "edgerun_sync.collector.http.server",
+    "edgerun_sync.collector.service",
     "pandas",  # pyarrow brings it in with its first array
 ]
 HOUR_US = 3_600_000_000

@@ -1,28 +1,35 @@
-"""A process that writes a log until it is killed, and says on its standard output which rows it was promised.
-
-``python log_process.py FOLDER DURABILITY SEED``
-"""
+"""A process that writes a log until it is killed, and says which rows it was promised."""
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
+import multiprocessing
 from random import Random
-
-sys.path.insert(0, os.fspath(Path(__file__).parents[1]))
+from typing import TYPE_CHECKING
 
 from edgerun.log.clocks import system_clocks
 from edgerun.log.policy import LogPolicy
 from edgerun.log.writer import LogWriter
 from support.logs import SOURCES, batch_of, call, label
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import BaseContext
+    from pathlib import Path
 
-def main(folder: str, durability: str, seed: int) -> None:
+
+def forking() -> BaseContext:
+    """A context whose processes have what is slow to import, and no threads."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["edgerun.log.writer", "edgerun.log.segment"])
+    return context
+
+
+def write(folder: Path, durability: str, seed: int, told: Connection) -> None:
+    """Say the epoch, write for ever, and say of each promise which rows it is about."""
     random, count = Random(seed), seed * 10**6
     policy = LogPolicy(durability=durability, segment_bytes=4000, seal_s=0.02)
     writer = LogWriter(folder, policy=policy)
-    print("open", writer.epoch, flush=True)
+    told.send(writer.epoch)
     clocks = system_clocks()
     waiting: list[str] = []
     while True:
@@ -38,9 +45,10 @@ def main(folder: str, durability: str, seed: int) -> None:
         if is_sealed := random.random() < 0.1:
             writer.seal()
         if is_sealed or durability != "seal":
-            os.write(1, ("\n".join(waiting) + "\n.\n").encode())
+            told.send(waiting)
             waiting.clear()
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+def open_and_close(folder: Path) -> None:
+    """What recovers a folder, and does nothing else."""
+    LogWriter(folder).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgpack
@@ -57,7 +58,7 @@ class Row(NamedTuple):
 
     def key(self) -> str:
         """The row as one text."""
-        return repr(self._replace(kind=int(self.kind)))
+        return repr((int(self.kind), *self[1:]))
 
 
 def batch_of(rows: list[Row]) -> Batch:
@@ -149,53 +150,74 @@ def read_files(files: dict[str, bytes]) -> Found:
     classes: dict[int, int] = {}
     damaged = 0
     for name, data in sorted(files.items()):
-        parsed = parse_name(name)
-        assert parsed, name
-        if parsed.suffix == "tmp":
-            continue
-        header, damage = identify(data, name)
-        damaged += damage.length if damage else 0
-        if header is None:
-            continue
-        assert (header.epoch, header.first_row) == (parsed.epoch, parsed.first_row)
-        if header.class_ is not None:
-            assert classes.setdefault(header.epoch, header.class_) == header.class_
-        for frame in scan(data, header):
-            if isinstance(frame, Damage):
-                damaged += frame.length
-                continue
-            for number, row in _rows_of(frame):
-                known = rows.setdefault((header.epoch, number), row)
-                assert repr(known) == repr(row), (name, number)
+        file = _file(name, data)
+        damaged += file.damaged
+        if file.class_ is not None:
+            assert classes.setdefault(file.epoch, file.class_) == file.class_
+        for number, row in file.rows:
+            known = rows.setdefault((file.epoch, number), row)
+            assert known is row or repr(known) == repr(row), (name, number)
     return Found(rows, classes, damaged)
+
+
+class _File(NamedTuple):
+    epoch: int
+    class_: int | None
+    rows: tuple[tuple[int, Row], ...]
+    damaged: int
+
+
+@lru_cache(maxsize=1024)
+def _file(name: str, data: bytes) -> _File:
+    """One file; where a folder is read again and again, most of its files are what they were."""
+    parsed = parse_name(name)
+    assert parsed, name
+    if parsed.suffix == "tmp":
+        return _File(parsed.epoch, None, (), 0)
+    header, damage = identify(data, name)
+    damaged, rows = damage.length if damage else 0, list[tuple[int, Row]]()
+    if header is None:
+        return _File(parsed.epoch, None, (), damaged)
+    assert (header.epoch, header.first_row) == (parsed.epoch, parsed.first_row)
+    for frame in scan(data, header):
+        if isinstance(frame, Damage):
+            damaged += frame.length
+        else:
+            rows += _rows_of(frame)
+    return _File(header.epoch, header.class_, tuple(rows), damaged)
 
 
 def _rows_of(frame) -> list[tuple[int, Row]]:
     found = []
     for block in frame.blocks:
         places = range(block.n) if block.place is None else block.place.tolist()
-        for i, place in enumerate(places):
-            found.append((frame.first_row + place, _row(block, i)))
+        found += zip((frame.first_row + place for place in places), _rows(block), strict=True)
     assert sorted(number for number, _ in found) == [*range(frame.first_row, frame.first_row + frame.rows)]
     return found
 
 
-def _row(block, i: int) -> Row:
-    def at(column):
-        return None if column is None else column[i].item() if hasattr(column[i], "item") else column[i]
+def _rows(block) -> list[Row]:
+    """The rows of a block, in the order of its columns."""
 
-    outputs = None
+    def plain(column):
+        return [None] * block.n if column is None else column.tolist() if hasattr(column, "tolist") else [*column]
+
+    def rows_of(columns):
+        return [*zip(*map(plain, columns), strict=True)] if columns else [()] * block.n
+
+    outputs: list = [None] * block.n
     if block.kind in {Kind.CALL, Kind.SHADOW}:
-        outputs = tuple((form, type_, tuple(map(at, columns))) for form, type_, columns in block.outputs)
-    return Row(
-        int(block.kind),
-        at(block.time_us),
-        at(block.sequence),
-        at(block.source),
-        at(block.latency),
-        at(block.unit),
-        at(block.flags),
-        at(block.difference),
+        parts = [[(form, type_, values) for values in rows_of(columns)] for form, type_, columns in block.outputs]
+        outputs = rows_of(parts)
+    columns = (
+        block.time_us,
+        block.sequence,
+        block.source,
+        block.latency,
+        block.unit,
+        block.flags,
+        block.difference,
         outputs,
-        at(block.values),
+        block.values,
     )
+    return [Row(int(block.kind), *row) for row in rows_of(columns)]

@@ -23,21 +23,14 @@ from support.collector import collecting
 from support.fleet import pool
 from support.proxy import proxying
 from support.publishers import founded, laid, team
-from support.seaweedfs import seaweedfs_running
 
 pytestmark = pytest.mark.slow
 SEGMENTS = [segment for device in pool()[:3] for segment in device]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with seaweedfs_running(tmp_path_factory.mktemp("seaweedfs")) as found:
-        yield found
-
-
 @pytest.fixture
-def url(server, monkeypatch, request):
-    for name, value in server.environment().items():
+def url(object_server, monkeypatch, request):
+    for name, value in object_server.environment().items():
         monkeypatch.setenv(name, value)
     return f"s3://bundles/{request.node.name[:40]}"
 
@@ -116,8 +109,8 @@ def test_a_service_that_cannot_be_reached_or_does_not_know_us_is_a_storage_error
         open_data(url)
 
 
-def test_what_cannot_be_stored_because_there_is_no_bucket_is_not_said_to_be_there(server, url, monkeypatch):
-    with proxying(server.url) as proxy:
+def test_what_cannot_be_stored_because_there_is_no_bucket_is_not_said_to_be_there(object_server, url, monkeypatch):
+    with proxying(object_server.url) as proxy:
         proxy.answer(404, {})
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         bucket = Bucket(url)

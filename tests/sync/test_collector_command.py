@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import threading
 from itertools import takewhile
 from pathlib import Path
@@ -25,13 +26,19 @@ from support.collection import ONE_SEGMENT, commit_all, content, land_all
 from support.fleet import made
 
 
-@pytest.fixture
-def data(tmp_path):
-    data = open_data(str(tmp_path / "data"), lanes=2)
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("committed") / "data"
+    data = open_data(str(folder), lanes=2)
     for device in ("oven-7", "mill-1"):
         land_all(data, *made(device, 3))
     commit_all(data, ONE_SEGMENT)
-    return data
+    return folder
+
+
+@pytest.fixture
+def data(committed, tmp_path):
+    return open_data(str(shutil.copytree(committed, tmp_path / "data")))
 
 
 @pytest.fixture

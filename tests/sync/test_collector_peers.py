@@ -28,7 +28,7 @@ from support.collection import commit_all
 from support.docker_registry import free_port, wait_until_it_listens
 from support.fleet import made
 from support.nginx import nginx_as_documented
-from support.seaweedfs import BUCKET, seaweedfs_running
+from support.seaweedfs import BUCKET
 from support.served import LABELS, device_with_labels, serving, until
 from sync.test_service_http import digest_of
 
@@ -100,21 +100,19 @@ def test_a_device_syncs_through_nginx_with_tls_and_prometheus_sees_it(tmp_path, 
     assert tables.rows("devices")["device"].to_pylist() == ["pump-7"]
 
 
-def test_a_device_syncs_into_a_bucket(tmp_path, monkeypatch):
-    (folder := tmp_path / "weed").mkdir()
-    with seaweedfs_running(folder) as bucket:
-        url = f"s3://{BUCKET}/fleet"
-        with serving(url, tmp_path / "log", bucket.environment()) as served:
-            store = device_with_labels(served.url, served.token("enroll"), tmp_path, "pump-7")
-            assert Agent(store, FAST).sync().uplink.segments == 1
-            until(lambda: re.search(r"committed_rows_total{[^}]*} [1-9]", requests.get(f"{served.url}/metrics").text))
-            assert served.stop() == 0
-        for name, value in bucket.environment().items():
-            monkeypatch.setenv(name, value)
-        commit_all(data := open_data(url))
-        tables = data.tables
-        assert tables.rows("labels").num_rows == LABELS
-        assert tables.rows("devices")["device"].to_pylist() == ["pump-7"]
+def test_a_device_syncs_into_a_bucket(object_server, tmp_path, monkeypatch):
+    url = f"s3://{BUCKET}/fleet-of-a-collector"
+    with serving(url, tmp_path / "log", object_server.environment()) as served:
+        store = device_with_labels(served.url, served.token("enroll"), tmp_path, "pump-7")
+        assert Agent(store, FAST).sync().uplink.segments == 1
+        until(lambda: re.search(r"committed_rows_total{[^}]*} [1-9]", requests.get(f"{served.url}/metrics").text))
+        assert served.stop() == 0
+    for name, value in object_server.environment().items():
+        monkeypatch.setenv(name, value)
+    commit_all(data := open_data(url))
+    tables = data.tables
+    assert tables.rows("labels").num_rows == LABELS
+    assert tables.rows("devices")["device"].to_pylist() == ["pump-7"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -209,7 +209,8 @@ def _phase(
     estimated: Mapping[str, Mapping[Cell, Any]],
 ) -> PhaseFacts:
     def of_arms(found: Mapping[Cell, Any]) -> dict[str, Any]:
-        return {arm: one for (phase, arm), one in found.items() if phase == version.name}
+        own = {arm: one for (phase, arm), one in found.items() if phase == version.name}
+        return {arm: own[arm] for arm in sorted(own)}  # an engine has rows in any order
 
     labels = of_arms(cells[""])
     return PhaseFacts(

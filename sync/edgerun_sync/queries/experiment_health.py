@@ -13,7 +13,7 @@ from edgerun_sync.queries.assignments import arm_at, audit_requests
 from edgerun_sync.queries.tables import FLEET, ask, given, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from edgerun_bundles.experiment.plan import Plan
@@ -86,14 +86,19 @@ def health_facts(
         ),
     ).to_pylist()
     return HealthFacts(
-        assigned=assigned,
-        reported=reported,
+        assigned=_in_order(assigned),
+        reported=_in_order(reported),
         in_several=gathered.in_several,
         audited=audited,
         misassigned=misassigned,
-        devices={row["arm"]: row["devices"] for row in clocks},
-        skewed={row["arm"]: row["skewed"] for row in clocks},
+        devices=_in_order({row["arm"]: row["devices"] for row in clocks}),
+        skewed=_in_order({row["arm"]: row["skewed"] for row in clocks}),
     )
+
+
+def _in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts by the names of arms: an engine has rows in any order, and sentences tell of them in this one."""
+    return dict(sorted(counts.items()))
 
 
 def _silent(engine: Engine, units: Any, half: datetime) -> tuple[dict[str, int], dict[str, int]]:

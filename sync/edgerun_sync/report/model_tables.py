@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_sync.experiments.declared import CALLS, LABELLED_CALLS
-from edgerun_sync.report.numbers import p_text
+from edgerun_sync.report.numbers import in_points, p_text
 from edgerun_sync.report.tables import Table
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _shadows(shadows: Sequence[ModelCard]) -> Iterator[tuple[str, ...]]:
                 f"{one.pairs:,} on {one.devices:,} devices",
                 _share(contrast.control),
                 _share(contrast.treatment),
-                f"{_signed(100 * contrast.difference)} points",
+                in_points(_signed(100 * contrast.difference)),
                 _interval(one.effect.sequential),
                 _interval(one.effect.fixed),
                 "" if one.paired is None else p_text(one.paired.p_value),
@@ -253,7 +253,7 @@ def _points(found: IntervalEstimate | Difference) -> str:
     if math.isnan(found.value):
         return "not defined"
     ends = "" if math.isnan(found.low) else f" ({_signed(100 * found.low)} to {_signed(100 * found.high)})"
-    return f"{_signed(100 * found.value)} points{ends}"
+    return f"{in_points(_signed(100 * found.value))}{ends}"
 
 
 def _interval(found: Interval) -> str:

@@ -20,7 +20,13 @@ def value_text(metric: DeclaredMetric, value: float) -> str:
 def difference_text(metric: DeclaredMetric, value: float) -> str:
     """Return a difference of two values, with its sign and its unit; of shares in percentage points."""
     number, unit = _scaled(metric, value)
-    return f"{_signed(number)}{unit and f' {unit}'}"
+    said = _signed(number)
+    return in_points(said) if unit == "points" else f"{said}{unit and f' {unit}'}"
+
+
+def in_points(number: str) -> str:
+    """Return a number of percentage points, as it is printed, with its unit."""
+    return f"{number} {'point' if number.lstrip('+-') == '1' else 'points'}"
 
 
 def interval_text(metric: DeclaredMetric, low: float, high: float) -> str:

@@ -18,14 +18,13 @@ from edgerun_sync.queries.serving import serving, shadows
 from edgerun_sync.queries.tables import BY, EVENTS, ask
 from edgerun_sync.queries.units import exposures, moment_sums, several_arms, unit_outcomes, unit_sums
 from support.recorded import START_US, Fleet, batches, journals
-from support.seaweedfs import seaweedfs_running
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
 ]
 SMALL = Fleet(devices=6, events=600, days=2, batch_rows=200)
-URL = "s3://bundles/fleet"
+URL = "s3://bundles/fleet-of-queries"
 CALLS = unit_sums({"calls": lambda row: row.latency_s.notnull()})
 QUESTIONS = {
     "serving by day": (serving(by=BY, every="day"), [*BY, "begin"]),
@@ -45,10 +44,10 @@ QUESTIONS = {
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
+def bucket(object_server):
     """A fleet's tables in a bucket. What reaches it is told as an operator tells it, Sail included."""
-    with seaweedfs_running(tmp_path_factory.mktemp("seaweedfs")) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in (server.environment() | {"AWS_ALLOW_HTTP": "true"}).items():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (object_server.environment() | {"AWS_ALLOW_HTTP": "true"}).items():
             patch.setenv(name, value)
         data = open_data(URL, lanes=1)
         number = 0

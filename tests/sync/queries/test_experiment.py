@@ -177,6 +177,15 @@ def test_each_version_is_a_phase_and_nothing_is_audited_without_keys(known):
     assert facts.days == pytest.approx(20, abs=0.01)
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_arms_are_told_of_by_name_whatever_the_order_of_rows(step):
+    events, labels = made()
+    facts = facts_of(events[::step], labels)
+    health, phases = facts.health, facts.phases
+    counts = [health.assigned, health.reported, health.devices, health.skewed, *(one.units for one in phases)]
+    assert [[*found] for found in [*counts, *(one.labels for one in phases)]] == [sorted(ARMS)] * (4 + 2 * len(phases))
+
+
 @pytest.mark.parametrize("classes", [LIMITS.matrix_classes_max, LIMITS.matrix_classes_max + 1])
 def test_matrices_are_of_as_many_classes_as_the_limit_says(classes):
     metrics = {"accuracy": METRICS["accuracy"]}

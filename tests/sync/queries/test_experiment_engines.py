@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edgerun_sync.experiments.checks import findings_of
 from edgerun_sync.experiments.declared import BEFORE
 from edgerun_sync.experiments.facts_json import facts_document
 from edgerun_sync.queries.engines import open_engine
@@ -43,6 +44,7 @@ def test_facts_are_the_same_on_both_engines(tmp_path, sail_url, unit, phases):
     ours, theirs = facts_document(duck), facts_document(sail)
     assert ours["provenance"].pop("queries").keys() == theirs["provenance"].pop("queries").keys()
     assert alike(ours, theirs)
+    assert [found.sentence for found in findings_of(duck)] == [found.sentence for found in findings_of(sail)]
     assert len(duck.phases) == phases
     assert duck.models.classes == ("0", "1")
     assert duck.health.audited > 0 or unit == "device"
