@@ -220,7 +220,8 @@ def _compared(facts: Facts, name: str, arm: str) -> tuple[Phased, bool]:
     everywhere = [moments.names for arms in by_phase.values() for moments in arms.values()]
     if covariate is not None and all(part in names for names in everywhere for part in covariate):
         with suppress(ExperimentError):  # too few units have a past; that says nothing of the metric itself
-            return compare_phases(metric, [covariate], by_phase, arm, control), True
+            found = compare_phases(metric, [covariate], by_phase, arm, control)
+            return found, bool(found.contrast.treatment or found.contrast.control)  # 0 has nothing to adjust
     return compare_phases(metric, [], by_phase, arm, control), False
 
 

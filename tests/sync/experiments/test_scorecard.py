@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
+from edgerun_sync.experiments.moments import moments_of
 from edgerun_sync.experiments.scorecard import scorecard
 from support.scored import DOCUMENT, facts, models_and_drift, phase
 
@@ -108,6 +109,18 @@ def test_a_metric_of_which_too_little_is_there_says_so_and_ships_nothing():
     assert metric(card, "slow").effect is None
     assert metric(card, "slow").why
     assert only(card).verdict.kind == "KEEP RUNNING"
+
+
+def test_guardrails_of_what_never_happened_are_within_their_margin_and_do_not_keep_from_shipping():
+    found = facts()
+    (one,) = found.phases
+    never = {
+        arm: moments_of({"fallbacks.above": np.zeros(n), "fallbacks.below": np.full(n, 9.0)})
+        for arm, n in one.units.items()
+    }
+    card = scorecard(found._replace(phases=(one._replace(moments={**one.moments, "fallbacks": never}),)))
+    assert metric(card, "fallbacks").guarded.within.low > 0
+    assert only(card).verdict.kind == "SHIP", only(card).verdict.reason
 
 
 def test_models_and_drift_are_shown_and_decide_nothing():
