@@ -238,9 +238,11 @@ def _unseen(plan: Plan) -> tuple[MetricCard, ...]:
 
 def _evidence(cards: tuple[MetricCard, ...]) -> Evidence:
     success = [
-        SuccessEvidence(card.name, card.declared.direction, card.effect, card.worse)
+        SuccessEvidence(card.name, card.declared.direction, card.effect, card.worse, card.declared)
         for card in cards
         if card.role != "guardrail"
     ]
-    guardrails = [GuardrailEvidence(card.name, card.guarded) for card in cards if card.role == "guardrail"]
+    guardrails = [
+        GuardrailEvidence(card.name, card.guarded, card.declared) for card in cards if card.role == "guardrail"
+    ]
     return Evidence(success[0], success[1:], guardrails)

@@ -23,7 +23,13 @@ def difference_text(metric: DeclaredMetric, value: float) -> str:
     return f"{_signed(number)}{unit and f' {unit}'}"
 
 
-def interval_text(metric: DeclaredMetric, low: float, high: float) -> str:
+def amount_text(metric: DeclaredMetric | None, value: float) -> str:
+    """Return how large a difference is, with its unit; a bare number where the metric is not known."""
+    number, unit = _scaled(metric, value)
+    return f"{_digits(number)}{unit and f' {unit}'}"
+
+
+def interval_text(metric: DeclaredMetric | None, low: float, high: float) -> str:
     """Return an interval of a difference."""
     unit = _scaled(metric, 0.0)[1]
     ends = " to ".join(_signed(_scaled(metric, end)[0]) for end in (low, high))
@@ -35,7 +41,9 @@ def p_text(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
-def _scaled(metric: DeclaredMetric, value: float) -> tuple[float, str]:
+def _scaled(metric: DeclaredMetric | None, value: float) -> tuple[float, str]:
+    if metric is None:
+        return value, ""
     if metric.kind == "latency_quantile":
         return value * 1e3, "ms"
     return (value * 100, "points") if metric.kind in _SHARES else (value, "")

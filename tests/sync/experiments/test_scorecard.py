@@ -123,6 +123,18 @@ def test_guardrails_of_what_never_happened_are_within_their_margin_and_do_not_ke
     assert only(card).verdict.kind == "SHIP", only(card).verdict.reason
 
 
+def test_what_health_says_of_arms_is_in_the_order_of_the_plan_however_an_engine_gave_them():
+    found = facts()
+    (one,) = found.phases
+
+    def turned(by_arm):
+        return dict(reversed(by_arm.items()))
+
+    health = {name: turned(of) if isinstance(of, dict) else of for name, of in found.health._asdict().items()}
+    other = found._replace(health=type(found.health)(**health), phases=(one._replace(labels=turned(one.labels)),))
+    assert scorecard(other).findings == scorecard(found).findings
+
+
 def test_models_and_drift_are_shown_and_decide_nothing():
     models, drift = models_and_drift()
     bare, full = scorecard(facts()), scorecard(facts(models=models, drift=drift))
