@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +126,7 @@ class DuckDB:
 
     def _answer(self, statement: str) -> duckdb.DuckDBPyConnection:
         """Run a query to its end: so run, and only so, Ctrl-C ends it."""
-        return self._connection.execute(self._reading(statement))
+        return self._run(self._reading(statement))
 
     def _reading(self, statement: str) -> str:
         """The one statement that a text is."""
@@ -156,8 +158,20 @@ class DuckDB:
             column: str(type_) for column, type_, *_ in self._connection.execute(f"DESCRIBE {_quoted(name)}").fetchall()
         }
 
-    def _run(self, statement: str) -> None:
-        self._connection.execute(statement)
+    def _run(self, statement: str) -> duckdb.DuckDBPyConnection:
+        """Run a statement, in a thread where this one hears of Ctrl-C: DuckDB looks for it between its tasks alone.
+
+        One task of a join may take hours.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return self._connection.execute(statement)
+        with ThreadPoolExecutor(1) as beside:
+            running = beside.submit(self._connection.execute, statement)
+            try:
+                return running.result()
+            except KeyboardInterrupt:
+                self._connection.interrupt()
+                raise
 
 
 @contextmanager

@@ -137,12 +137,19 @@ def test_a_query_may_begin_with_with_on_both(engines):
         assert [batch.num_rows for batch in engine.reader("SELECT 1 AS a")] == [1]
 
 
-def test_a_long_query_ends_with_ctrl_c(duck):
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "SELECT count(*) FROM range(100000000000) a",
+        "SELECT sum(a.range * b.range * c.range % 7) FROM range(100000) a, range(100000) b, range(100000) c",
+    ],
+)
+def test_a_long_query_ends_with_ctrl_c(duck, asked):
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(KeyboardInterrupt):
-            duck.rows("SELECT count(*) FROM range(100000000000) a")
+            duck.rows(asked)
     finally:
         signal.signal(signal.SIGALRM, previous)
     assert count(duck) > 0
