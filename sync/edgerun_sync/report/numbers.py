@@ -20,13 +20,13 @@ def value_text(metric: DeclaredMetric, value: float) -> str:
 def difference_text(metric: DeclaredMetric, value: float) -> str:
     """Return a difference of two values, with its sign and its unit; of shares in percentage points."""
     number, unit = _scaled(metric, value)
-    return f"{_signed(number)}{unit and f' {unit}'}"
+    return f"{_signed(number)}{_counted(number, unit)}"
 
 
 def amount_text(metric: DeclaredMetric | None, value: float) -> str:
     """Return how large a difference is, with its unit; a bare number where the metric is not known."""
     number, unit = _scaled(metric, value)
-    return f"{_digits(number)}{unit and f' {unit}'}"
+    return f"{_digits(number)}{_counted(number, unit)}"
 
 
 def interval_text(metric: DeclaredMetric | None, low: float, high: float) -> str:
@@ -47,6 +47,11 @@ def _scaled(metric: DeclaredMetric | None, value: float) -> tuple[float, str]:
     if metric.kind == "latency_quantile":
         return value * 1e3, "ms"
     return (value * 100, "points") if metric.kind in _SHARES else (value, "")
+
+
+def _counted(number: float, unit: str) -> str:
+    """A unit behind a number: one point, two points."""
+    return f" {'point' if unit == 'points' and _digits(abs(number)) == '1' else unit}" if unit else ""
 
 
 def _signed(number: float) -> str:
