@@ -268,7 +268,10 @@ def _beside(manifest: Path) -> Callable[[Any], Path]:
     except OSError as error:
         raise BundleError(f"{manifest} cannot be read: {error.strerror}") from error
     if hex_of(digest_of(raw)) != manifest.name:
-        raise BundleError(f"{manifest} is not the manifest that its name promises; a bundle is a folder, or a blob")
+        raise BundleError(
+            f"{manifest} is not the manifest that its name promises; a bundle is a folder, or a blob: of a tar, "
+            "'edgerun bundle show' tells"
+        )
     blobs = {layer.path: manifest.parent / hex_of(layer.digest) for layer in parse_manifest(raw).layers}
 
     def where(path: Any) -> Path:

@@ -8,6 +8,7 @@ meets, be it in the store, on the disk or in a bundle, keeps what serves from se
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -71,7 +72,7 @@ class Served:
         self.serving, self.start = serving, start
         self.proven, self.rejected = not start.is_candidate, False
         self._policy, self._limit = policy, ERROR_RATE_DEFAULT if limit is None else limit
-        self._since_s, self._runs = time.monotonic(), serving.good_runs()
+        self._since_s, self._runs, self._first = time.monotonic(), serving.good_runs(), calls
         self._health = Health(policy, self._sample(calls))
 
     def _sample(self, calls: int) -> Sample:
@@ -93,6 +94,12 @@ class Served:
         """Whether a candidate has proven itself."""
         is_long = time.monotonic() - self._since_s >= self._policy.healthy_after_s
         return is_long and self.serving.good_runs() > self._runs and self._health.share <= self._limit
+
+    def ends_well(self, calls: int) -> bool:
+        """Whether a candidate whose app ends in order has proven itself before its time: by many calls."""
+        self.observe(calls)
+        is_used = calls - self._first >= self._policy.calls_min and self.serving.good_runs() > self._runs
+        return is_used and self._health.share <= self._limit
 
     def prove(self, calls: int) -> None:
         """Judge it as the current bundle from now on."""
@@ -196,13 +203,31 @@ class Follower:
         tenure.stop_following = self.stop
         self._thread.start()
 
+    def conclude(self) -> None:
+        """Stop, and judge a candidate a last time where its app ends in order, with no exception under way.
+
+        Without it, apps of short lives would use a good candidate's starts up, and never get another bundle.
+        """
+        self._end()
+        if isinstance(sys.exc_info()[1], Exception):
+            return
+        served = self._served
+        if served is not None and not served.proven and not served.rejected and served.ends_well(self._count()):
+            try:
+                served.start.confirm()
+            except EdgerunError as error:
+                self._tell(str(error))
+
     def stop(self) -> None:
         """Follow no longer; return when the thread has ended."""
+        self._end()
+        if self._start is not None:
+            self._start.close()
+
+    def _end(self) -> None:
         self._stopping.set()
         if threading.current_thread() is not self._thread:  # it may itself have let go of the runner
             self._thread.join()
-        if self._start is not None:
-            self._start.close()
 
     def _count(self) -> int:
         calls = self._calls()

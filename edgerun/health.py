@@ -16,7 +16,9 @@ class HealthPolicy(NamedTuple):
 
     Attributes:
         healthy_after_s: seconds that a candidate has served before it can become current.
-        calls_min: calls of which the share that went wrong is judged; over fewer, nothing is rolled back.
+        calls_min: calls of which the share that went wrong is judged; over fewer, nothing is rolled back. A candidate
+            that has had so many has proven itself earlier, too, where its runner is closed with no exception
+            under way.
         window_s: seconds of which the calls are judged; longer where that is what ``calls_min`` of them take.
         poll_s: seconds between two looks at the store, and at the calls.
     """

@@ -355,7 +355,9 @@ class EdgeRunner(Feedback):
     def close(self) -> None:
         """Refuse further calls, let those under way end, and stop the shadow; what it has queued is dropped."""
         with self._lock:
-            self._served = self._stale = None
+            is_open, self._served, self._stale = self._served is not None, None, None
+        if is_open and self._follower is not None:
+            self._follower.conclude()
         self._threads.close()
         self._finalizer()
 
@@ -367,8 +369,7 @@ class EdgeRunner(Feedback):
 
     def __repr__(self) -> str:
         """Return what is served."""
-        served = self._served or self._stale
-        if served is None:
+        if (served := self._served or self._stale) is None:
             return "EdgeRunner(closed)"
         return f"EdgeRunner({served.bundle.name!r}, version={served.bundle.version!r}, models={list(served.sessions)})"
 

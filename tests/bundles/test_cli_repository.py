@@ -106,6 +106,8 @@ def test_a_bundle_is_pushed_released_ramped_and_withdrawn(run, invoke, shop, tmp
     assert "12.5 % of all devices" in page
     assert "100 % of lab" in page
     assert [found["version"] for found in run("withdraw", "toy@1.1.0", "--channel", "stable")["releases"]] == ["1.0.0"]
+    said = invoke("bundle", "withdraw", "toy@1.0.0", "--channel", "stable").stdout
+    assert "stable of toy has no release; devices keep what they have" in said
 
 
 def test_every_command_that_takes_a_bundle_takes_a_version_of_a_repository(run, shop, tmp_path, monkeypatch):

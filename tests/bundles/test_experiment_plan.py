@@ -206,6 +206,17 @@ def test_a_node_that_is_no_split_gets_no_section(definition):
     assert (definition / "bundle.toml").read_bytes() == before
 
 
+def test_a_bundle_that_splits_nothing_is_told_so(definition):
+    source = definition / "bundle.toml"
+    head, _, rest = source.read_text().partition("[nodes.")
+    assert rest
+    source.write_text(
+        head.replace('route = "ab"', 'route = "champion"').replace('challenger = "challenger.onnx"\n', "")
+    )
+    with pytest.raises(BundleError, match="has no random_split"):
+        add_section(definition, "trial")
+
+
 def test_a_bundle_keeps_its_plan_and_a_diff_shows_what_changed_of_it(definition, tmp_path):
     add_section(definition, "trial")
     source = definition / "bundle.toml"

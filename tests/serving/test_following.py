@@ -521,6 +521,39 @@ def test_closing_ends_the_thread_and_lets_go_of_the_start(store, make):
         assert store.state().candidate.starts_left == 1
 
 
+def test_an_app_that_runs_for_seconds_proves_a_candidate_by_many_calls_that_went_well(store, make):
+    digest = activate(store, make(2))
+    with open_store(store, health=NEVER) as runner:
+        for _ in range(NEVER.calls_min - 1):
+            runner.predict(X)
+    assert store.state().candidate == (digest, 2)
+    with open_store(store, health=NEVER) as runner:
+        for _ in range(NEVER.calls_min):
+            runner.predict(X)
+    assert (store.state().current, store.state().candidate) == (digest, None)
+
+
+def test_an_app_that_fails_proves_nothing_by_the_calls_before(store, make):
+    digest = activate(store, make(2))
+    with pytest.raises(KeyError), open_store(store, health=NEVER) as runner:  # noqa: PT012 - what fails is the app
+        for _ in range(NEVER.calls_min):
+            answer = runner.predict(X)
+        answer["an output that this version has no more"]
+    assert store.state().candidate == (digest, 2)
+
+
+def test_a_candidate_that_fails_too_often_is_not_proven_by_closing(store, make):
+    digest = activate(store, make(2))
+    with open_store(store, health=NEVER._replace(poll_s=100.0)) as runner:
+        for number in range(3 * NEVER.calls_min):
+            if number % 2:
+                runner.predict(X)
+            else:
+                with pytest.raises(InputError):
+                    runner.predict({"nosuch": X})
+    assert store.state().candidate == (digest, 2)
+
+
 def test_a_runner_that_nobody_closed_is_collected_with_its_thread(store, make):
     install(store, make(2))
     before = set(threading.enumerate())

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import edgerun_sync
+from edgerun.cli import main
 from edgerun.log import LogPolicy
 from edgerun.log.handover import segment_files
 from edgerun.log.rows import Kind, Note
@@ -151,6 +153,18 @@ def test_what_went_wrong_is_told_at_the_next_check_in(collector, store):
     write_enrolment(store, read_enrolment(store)._replace(url=collector.url))
     agent.sync()
     assert "does not answer" in known(collector).last["errors"][0]
+
+
+def test_the_operator_hears_why_a_segment_is_never_taken(collector, store):
+    (file,) = segment_files(f"{store}/log")
+    collector.objects.put_new(f"segments/pump-7/{file.name.removesuffix('.log')}", b"other bytes")
+    agent = Agent(store, FAST)
+    assert file.name in agent.sync().problems[0]
+    agent.sync()
+    (error,) = known(collector).last["errors"]
+    assert f"{file.name} is refused for good" in error
+    said = CliRunner().invoke(main, ["agent", "status", "--store", store])
+    assert "1 refused for good, in log/refused" in said.output, said.output
 
 
 def test_a_device_that_was_revoked_keeps_what_it_has(collector, store):

@@ -19,6 +19,7 @@ from edgerun.cli import main
 from edgerun_sync.collector import compaction
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
 from edgerun_sync.collector.audit import Audit
+from edgerun_sync.collector.claims import Claims
 from edgerun_sync.collector.compaction import Compaction, compact_all
 from edgerun_sync.collector.data import open_data
 from edgerun_sync.errors import StorageError
@@ -70,6 +71,16 @@ def test_a_rebuild_makes_tables_again_that_were_discarded(data, run):
     said = json.loads(run("rebuild", "--discard", "--json"))
     assert said["rows"] == {name: len(rows) for name, rows in before.items() if rows}
     assert said["batches"] == said["segments"] == 6 + 2
+    assert all_content(data) == before
+
+
+def test_a_rebuild_beside_a_collector_is_refused_and_discards_nothing(data, run):
+    before, claims = all_content(data), Claims(data.objects)
+    assert claims.holds(1)
+    assert "a collector commits here (lane 1); stop all of them" in run("rebuild", "--discard", code=1)
+    assert all_content(data) == before
+    claims.let_go()
+    run("rebuild", "--discard")
     assert all_content(data) == before
 
 

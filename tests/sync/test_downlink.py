@@ -97,6 +97,7 @@ def enrolment(enroll, tmp_path):
 def test_a_service_without_a_repository_is_told_apart(enrolment, tmp_path):
     with pytest.raises(AgentError, match="has no repository yet"):
         follow(str(tmp_path / "store"), enrolment, None, "toy", "stable", ())
+    assert Store(tmp_path / "store").device == enrolment.device  # so whoever joins later is the device of that name
 
 
 @pytest.mark.parametrize("offer", [[], "x", {}, {"url": "x"}, {"url": 1, "root": {}}, {"url": "x", "root": "y"}])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -86,6 +87,8 @@ def test_a_segment_that_is_never_taken_is_put_aside_and_the_others_go(collector,
     collector.objects.put_new(f"segments/{NAME}/{taken}", (tmp_path / "log" / f"{min(others)}.log").read_bytes())
     done = uplink(collector.url, log).run(token)
     assert (done.segments, done.refused, done.problem) == (2, (f"{taken}.log",), None)
+    (why,) = done.refusals
+    assert re.fullmatch(rf"{taken}\.log is refused for good, and kept in refused/ of the log: .+ \(409\)", why)
     assert (tmp_path / "log" / "refused" / f"{taken}.log").is_file()
     assert names(log) == set()
 

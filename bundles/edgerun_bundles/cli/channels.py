@@ -105,6 +105,9 @@ def _tell(document: Channel, as_json: bool) -> None:
     if as_json:
         click.echo(json_line({"channel": document.channel, "bundle": document.bundle, "releases": releases}))
         return
+    if not releases:
+        click.echo(f"{document.channel} of {document.bundle} has no release; devices keep what they have")
+        return
     click.echo(f"{document.channel} of {document.bundle}; a device takes the first that is for it:")
     for found in document.releases:
         whom = f"devices of {', '.join(found.groups)}" if found.groups else "all devices"

@@ -92,9 +92,14 @@ def add_section(folder: Path, name: str, node: str | None = None) -> str:
     graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     splits = {at: found for at, found in graph.nodes.items() if isinstance(found, RandomSplit)}
     chosen = node or (next(iter(splits)) if len(splits) == 1 else None)
+    if not splits:
+        raise BundleError(
+            f"{source} has no random_split, whose arms an experiment compares; add one to [nodes], and name it in "
+            "`route` or in another node"
+        )
     if chosen not in splits:
         said = f"{chosen!r} is no random_split" if chosen else f"there are {len(splits)} random splits"
-        raise BundleError(f"{source}: {said}; name one with --node: {', '.join(splits) or 'add one to [nodes] first'}")
+        raise BundleError(f"{source}: {said}; name one with --node: {', '.join(splits)}")
     text = section(name, chosen, splits[chosen])
     former = source.read_text("utf-8")
     with file_placed(source) as draft:

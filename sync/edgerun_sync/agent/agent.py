@@ -178,6 +178,7 @@ class Agent:
         uplinked = Uplink(http, enrolment.device, log, self._policy, self._pause).run(
             enrolment.token, progress, time_s=time_s
         )
+        problems += uplinked.refusals
         if uplinked.problem is not None:
             problems.append(uplinked.problem)
         came = None

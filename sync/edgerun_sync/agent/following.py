@@ -53,7 +53,7 @@ def follow(store: str, enrolment: Enrolment, offer: Any, bundle: str, channel: s
         groups: that the device is in.
 
     Raises:
-        AgentError: the service has no repository.
+        AgentError: the service has no repository; the store is made all the same.
         WireError: what it said makes no sense.
         StoreError: the store cannot be made, or trusts another root already.
         UpdateError: the root is none, or a device cannot follow that URL.
@@ -63,9 +63,11 @@ def follow(store: str, enrolment: Enrolment, offer: Any, bundle: str, channel: s
     from edgerun.update.trust import check_root  # noqa: PLC0415 - it loads cryptography
 
     if offer is None:
+        Store.create(store, device=enrolment.device)  # so that whoever follows with it is the device of that name
         raise AgentError(
             f"{enrolment.device} is enrolled, and {enrolment.url} has no repository yet; once it has one, follow it "
-            f"with its root: edgerun device join {enrolment.url}/v1/repository --root root.json --bundle {bundle}"
+            f"with its root: edgerun device join {enrolment.url}/v1/repository --root root.json --bundle {bundle} "
+            f"--store {store}"
         )
     if not isinstance(offer, dict) or not isinstance(offer.get("url"), str) or not isinstance(offer.get("root"), dict):
         raise WireError("the service's answer to the enrolment names a repository without its url and root")

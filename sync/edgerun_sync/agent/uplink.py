@@ -6,6 +6,7 @@ over, so a crash between the answer and the deletion sends it once more, and the
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from edgerun_sync.agent.policy import SyncPolicy
 
 REFUSED_FOLDER = "refused"
+REFUSALS_MAX = 4
+"""Of how many refused segments one sync keeps why: a device whose segments are all refused says it of each, else."""
+_WHY_MAX_CHARS = 200
 TRIES_MAX = 5
 """How often one sync tries a segment, before it leaves the rest to the next."""
 
@@ -51,6 +55,16 @@ class Uplinked(NamedTuple):
 
     left: int = 0
     """Sealed segments that were not looked at, for the time was up."""
+
+    refusals: tuple[str, ...] = ()
+    """Sentences on the first of the refused ones: why, as the service says."""
+
+
+class Refusal(NamedTuple):
+    """A segment that the service will never take."""
+
+    why: str
+    """As the service says."""
 
 
 def order(files: Iterable[SegmentFile], *, newest_first: bool) -> list[SegmentFile]:
@@ -115,14 +129,16 @@ class Uplink:
             if outcome is Verdict.LOCKED_OUT:
                 problem = "the service refuses this device's token; enrol it again"
                 return done._replace(problem=problem, is_locked_out=True)
-            if outcome is Verdict.REFUSED:
-                done = done._replace(refused=(*done.refused, file.name))
+            if isinstance(outcome, Refusal):
+                said = f"{file.name} is refused for good, and kept in {REFUSED_FOLDER}/ of the log: {outcome.why}"
+                refusals = (*done.refusals, said)[:REFUSALS_MAX]
+                done = done._replace(refused=(*done.refused, file.name), refusals=refusals)
             elif outcome is Verdict.DONE:
                 done = done._replace(segments=done.segments + 1, bytes=done.bytes + file.size)
             progress(done)
         return done
 
-    def _send_patiently(self, file: SegmentFile, token: str) -> Verdict | str | None:
+    def _send_patiently(self, file: SegmentFile, token: str) -> Verdict | Refusal | str | None:
         """Send a segment, trying again; a text where the sync is to end, None where it is gone."""
         path = os.path.join(self._folder, file.name)
         problem = "the service does not take it"
@@ -140,7 +156,7 @@ class Uplink:
                 found = verdict(answer.status)
                 if found is not Verdict.LATER:
                     self._settle(path, found)
-                    return found
+                    return Refusal(_why(answer)) if found is Verdict.REFUSED else found
                 problem, retry_after = f"the service answers {answer.status}", answer.headers.get("Retry-After")
             except UnreachableError as error:
                 problem = str(error)
@@ -164,6 +180,15 @@ class Uplink:
                 away = os.path.join(self._folder, REFUSED_FOLDER)
                 os.makedirs(away, exist_ok=True)
                 os.replace(path, os.path.join(away, os.path.basename(path)))
+
+
+def _why(answer: Answer) -> str:
+    """What the service says of a refusal; its status alone where that cannot be read."""
+    with suppress(ValueError, RecursionError):
+        document = json.loads(answer.body)
+        if isinstance(document, dict) and "message" in document:
+            return f"{str(document['message'])[:_WHY_MAX_CHARS]} ({answer.status})"
+    return f"the service answers {answer.status}"
 
 
 def backlog(files: Sequence[SegmentFile]) -> tuple[int, int, int | None]:

@@ -12,6 +12,7 @@ import click
 
 from edgerun.cli.output import columns, examples, json_line
 from edgerun.errors import EdgerunError
+from edgerun_sync.errors import AgentError
 
 if TYPE_CHECKING:
     from edgerun_sync.agent.agent import Synced
@@ -86,17 +87,22 @@ def status(store: Path, as_json: bool) -> None:
     from edgerun.log.handover import segment_files  # noqa: PLC0415 - brings numpy
     from edgerun_sync.agent.downlink import served_bundle  # noqa: PLC0415 - likewise
     from edgerun_sync.agent.status import read_status  # noqa: PLC0415 - likewise
-    from edgerun_sync.agent.uplink import backlog  # noqa: PLC0415 - brings the HTTP library
+    from edgerun_sync.agent.uplink import REFUSED_FOLDER, backlog  # noqa: PLC0415 - brings the HTTP library
 
+    if not store.is_dir():
+        raise AgentError(f"{store} is no folder; give the device's with --store")
     found = read_status(str(store))
     segments, size, _ = backlog(segment_files(str(store / "log")))
     bundle = served_bundle(str(store))
+    refused = len([*(store / "log" / REFUSED_FOLDER).glob("*")])
     if as_json:
-        last = found._asdict() if found else None
-        click.echo(json_line({"last": last, "backlog": {"segments": segments, "bytes": size}, "bundle": bundle}))
+        last, waits = found._asdict() if found else None, {"segments": segments, "bytes": size}
+        click.echo(json_line({"last": last, "backlog": waits, "refused": refused, "bundle": bundle}))
         return
     said = [_ago(found.synced_s if found else None)]
     said.append(f"{segments} segments of {size:,} bytes wait" if segments else "nothing waits")
+    if refused:
+        said.append(f"{refused} refused for good, in log/{REFUSED_FOLDER}")
     if found is not None and found.clock_offset_s is not None:
         said.append(f"clock {-found.clock_offset_s:+.1f} s")
     said.append(f"{bundle['name']} {bundle['version']} ({bundle['state']})" if bundle else "no bundle")

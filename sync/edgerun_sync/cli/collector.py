@@ -232,9 +232,13 @@ def audit_show(data: str, as_json: bool) -> None:
         if as_json:
             click.echo(json_line(entry))
         else:
-            said = [entry["time"], f"{entry['who']:<16}", f"{entry['action']:<16}", entry["subject"]]
-            said += [f"{name}={value}" for name, value in entry["details"].items()]
+            said = [entry["time"], f"{entry['who']:<12}", f"{entry['action']:<21}", entry["subject"]]
+            said += [f"{name}={_shown(value)}" for name, value in entry["details"].items()]
             click.echo("  ".join([f"{entry['n']:>6}", *said]))
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json_line(value)
 
 
 for command in (rebuild, compact, erase, quarantine):

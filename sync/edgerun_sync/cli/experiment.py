@@ -115,7 +115,9 @@ def _planned(definition: Definition, where: str) -> tuple[Plan, RandomSplit, flo
     from edgerun_bundles.experiment.plan import check_plan, parse_plan  # noqa: PLC0415 - likewise
 
     if not definition.experiment:
-        raise ExperimentError(f"{where} has no [experiment]; write one with: edgerun experiment new")
+        raise ExperimentError(
+            f"{where} has no [experiment]; write one with: edgerun experiment new {Path(where).parent} --name NAME"
+        )
     found = parse_plan(definition.experiment, where)
     graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
     check_plan(found, graph, where)

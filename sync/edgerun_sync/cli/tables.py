@@ -30,16 +30,19 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of J
 def rebuild(data: str, discard: bool, as_json: bool) -> None:
     """Add to the tables every batch that was ever committed and that they lack, from the archives.
 
-    Stop all collectors first. Cut short, it goes on where it was. Tables that are damaged are discarded and made anew;
-    who queries meanwhile sees a part.
+    Stop all collectors first: beside one that commits it is refused. Cut short, it goes on where it was. Tables that
+    are damaged are discarded and made anew; who queries meanwhile sees a part.
     """
-    from edgerun_sync.collector.data import discard_tables  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.claims import require_unclaimed  # noqa: PLC0415 - the tables' library is slow to load
+    from edgerun_sync.collector.data import discard_tables, open_to_read  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.rebuild import Rebuilt  # noqa: PLC0415 - likewise
     from edgerun_sync.collector.rebuild import rebuild as rebuild_tables  # noqa: PLC0415 - likewise
 
     def tell(done: Rebuilt) -> None:
         _progress(f"{done.batches} batches, {done.segments} segments, {sum(done.rows.values())} rows")
 
+    there = open_to_read(data)
+    require_unclaimed(there.objects, there.lanes)
     if discard:
         discard_tables(data)
     opened = _open(data)

@@ -11,6 +11,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from edgerun_sync.errors import CollectorError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,6 +66,20 @@ class Claims:
 
     def _write(self, lane: int, until: float) -> None:
         self._objects.replace(_key(lane), json.dumps({"until": until, "who": self._who}).encode())
+
+
+def require_unclaimed(objects: Objects, lanes: int, *, now_s: Callable[[], float] = time.time) -> None:
+    """Refuse what no collector may commit beside.
+
+    Raises:
+        CollectorError: somebody looks after a lane, or did until seconds ago.
+        StorageError: nobody knows.
+    """
+    for lane in range(lanes):
+        left_s = _parsed(objects.get(_key(lane)))[1] - now_s()
+        if 0 < left_s <= 2 * LEASE_S:
+            remedy = f"stop all of them, and wait {left_s:.0f} s where one was killed"
+            raise CollectorError(f"a collector commits here (lane {lane}); {remedy}")
 
 
 def _key(lane: int) -> str:

@@ -5,7 +5,7 @@ A check that cannot be computed is broken: what nobody can tell of an experiment
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edgerun_bundles.experiment.metrics import LABELLED
 from edgerun_sync.errors import ExperimentError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from edgerun_sync.experiments.facts import Facts
     from edgerun_sync.experiments.moments import Moments
 
+T = TypeVar("T")
+
 
 def findings_of(facts: Facts) -> tuple[Finding, ...]:
     """Return what each check says of an experiment."""
@@ -40,7 +42,9 @@ def findings_of(facts: Facts) -> tuple[Finding, ...]:
         _checked("sample ratio", lambda: _sample_ratio(facts)),
     ]
     if facts.plan.unit != "request":  # a request is heard of once, or never
-        found.append(_checked("reporting rate", lambda: reporting_rate(health.reported, health.assigned)))
+        found.append(
+            _checked("reporting rate", lambda: reporting_rate(health.reported, _ordered(facts, health.assigned)))
+        )
     if any(metric.kind in LABELLED for metric in facts.plan.metrics.values()):
         found.append(_checked("label rate", lambda: _label_rate(facts)))
     found += [
@@ -51,7 +55,7 @@ def findings_of(facts: Facts) -> tuple[Finding, ...]:
     if before:
         found.append(_checked("pre-period", lambda: pre_period_imbalance(before)))
     found += [
-        _checked("clock skew", lambda: clock_skew(health.skewed, health.devices)),
+        _checked("clock skew", lambda: clock_skew(health.skewed, _ordered(facts, health.devices))),
         minimum_duration(facts.days, facts.plan.minimum_days),
     ]
     return tuple(found)
@@ -78,7 +82,14 @@ def _sample_ratio(facts: Facts) -> Finding:
 
 
 def _label_rate(facts: Facts) -> Finding:
-    return label_rate(over_phases(phase.labels for phase in facts.phases), facts.plan.control, LABELLED_CALLS, CALLS)
+    arms = _ordered(facts, over_phases(phase.labels for phase in facts.phases))
+    return label_rate(arms, facts.plan.control, LABELLED_CALLS, CALLS)
+
+
+def _ordered(facts: Facts, by_arm: Mapping[str, T]) -> dict[str, T]:
+    """By arm, in the order of the plan: that in which an engine gave them is nobody's."""
+    planned = [arm for arm in facts.plan.units if arm in by_arm]
+    return {arm: by_arm[arm] for arm in (*planned, *sorted(by_arm.keys() - planned))}
 
 
 def _before(facts: Facts) -> dict[str, Contrast]:

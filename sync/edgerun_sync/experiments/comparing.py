@@ -8,8 +8,8 @@ import numpy as np
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.contrasts import Contrast, information_of
-from edgerun_sync.experiments.conversion import conversion_contrast
-from edgerun_sync.experiments.metrics import Conversion, Mean, Metric, Ratio, estimate
+from edgerun_sync.experiments.conversion import conversion_contrast, unseen_contrast
+from edgerun_sync.experiments.metrics import Conversion, Mean, Metric, Ratio, Share, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def contrast(metric: Metric, treatment: Moments, control: Moments) -> Contrast:
 
     Raises:
         ExperimentError: an arm has fewer than two units, a variable is missing, a denominator is near 0, a conversion
-            holds another number than 0 or 1, or no unit differs from another in either arm.
+            holds another number than 0 or 1, or no unit differs from another in either arm, but for shares that are 0.
     """
     if isinstance(metric, Conversion):
         return conversion_contrast(metric.value, treatment, control)
@@ -69,6 +69,8 @@ def adjusted_contrast(
     weights = _weights([t, c, *(_derived(wanted, arm) for arm in others if arm.n > 1)])
     t_variance, c_variance = (float(weights @ arm.covariance @ weights) / arm.n for arm in (t, c))
     variance = t_variance + c_variance
+    if isinstance(metric, Share) and not (t.values[0] or c.values[0]):
+        return unseen_contrast(t.n, c.n)
     if variance <= (ROUNDING * float(np.abs([t.values[0], c.values[0]]).max())) ** 2:
         raise ExperimentError(
             f"no unit differs from another in {_named(metric)}, so nothing is known of its spread; wait for more, "

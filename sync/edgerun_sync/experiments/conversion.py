@@ -18,6 +18,7 @@ from edgerun_sync.experiments.contrasts import Contrast, information_of
 if TYPE_CHECKING:
     from edgerun_sync.experiments.moments import Moments
 
+_UNSEEN_UNITS = 2
 _ROUNDING = 1e-6
 """How far the variance of zeros and ones may be from p (1 - p), relatively, after an engine summed it up."""
 
@@ -45,6 +46,31 @@ def conversion_contrast(name: str, treatment: Moments, control: Moments) -> Cont
         base_variance=c_variance,
         base_covariance=-c_variance,
         information=information_of(treatment.n, control.n),
+    )
+
+
+def unseen_contrast(treatment_units: int, control_units: int) -> Contrast:
+    """Return the contrast of two shares of calls that are 0 in every unit, such as fallbacks where nothing ever failed.
+
+    Nothing is known of their spread, but it can be no greater than that of a share of units: the calls of one would
+    then have one fate. Both arms count as though two units of the smaller one had it. So a share is said to be below a
+    bound only where n times the bound is above 3.2, and chance gives 0 in n units in less than 0.05 of cases.
+    """
+    units = min(treatment_units, control_units)
+    share = min(_UNSEEN_UNITS / units, 0.5)
+    variance = share * (1 - share) / units
+    return Contrast(
+        treatment_units=treatment_units,
+        control_units=control_units,
+        treatment=0.0,
+        control=0.0,
+        difference=0.0,
+        centre=0.0,
+        variance=2 * variance,
+        degrees=math.inf,
+        base_variance=variance,
+        base_covariance=-variance,
+        information=information_of(treatment_units, control_units),
     )
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.multiplicity import holm
+from edgerun_sync.report.numbers import amount_text, interval_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgerun_bundles.experiment.metrics import DeclaredMetric
     from edgerun_sync.experiments.effects import Bound, Effect, Interval
     from edgerun_sync.experiments.findings import Finding
     from edgerun_sync.experiments.guardrails import Direction, Guarded
@@ -38,6 +40,9 @@ class SuccessEvidence(NamedTuple):
     worse: Bound | None
     """How much worse it is at least, valid at every look: `guardrails.worsening`."""
 
+    declared: DeclaredMetric | None = None
+    """As the plan has it, for the units of the reason; numbers are bare without it."""
+
 
 class GuardrailEvidence(NamedTuple):
     """What is known of a metric that must not get worse."""
@@ -47,6 +52,9 @@ class GuardrailEvidence(NamedTuple):
 
     guarded: Guarded | None
     """Its bounds; None where too little is there to tell."""
+
+    declared: DeclaredMetric | None = None
+    """As above."""
 
 
 class Evidence(NamedTuple):
@@ -158,15 +166,16 @@ def _harm(evidence: Evidence) -> str:
     for guardrail in evidence.guardrails:
         bounds = guardrail.guarded
         if bounds and bounds.worse.low > 0 >= bounds.within.low:
-            return _worse_sentence(f"The guardrail {guardrail.name}", bounds.worse, ", and not within its margin")
+            return _worse_sentence("guardrail", guardrail, bounds.worse, ", and not within its margin")
     for success in (evidence.primary, *evidence.further):
         if success.worse and success.worse.low > 0:
-            return _worse_sentence(f"The success metric {success.name}", success.worse, "")
+            return _worse_sentence("success metric", success, success.worse, "")
     return ""
 
 
-def _worse_sentence(what: str, worse: Bound, beside: str) -> str:
-    return f"{what} got worse by at least {worse.low:.3g} (p = {worse.p:.2g}, {worse.validity}){beside}."
+def _worse_sentence(what: str, which: SuccessEvidence | GuardrailEvidence, worse: Bound, beside: str) -> str:
+    least = amount_text(which.declared, worse.low)
+    return f"The {what} {which.name} got worse by at least {least} (p = {worse.p:.2g}, {worse.validity}){beside}."
 
 
 def _missing(rules: Rules, evidence: Evidence, adjusted: Mapping[str, float]) -> list[str]:
@@ -201,19 +210,20 @@ def _is_within(rules: Rules, guardrail: GuardrailEvidence) -> bool:
 def _success(rules: Rules, evidence: Evidence, effect: Effect) -> str:
     guardrails = len(evidence.guardrails)
     beside = "" if not guardrails else f", and {_counted(guardrails, 'guardrail')} within the margin"
-    gain = abs(effect.contrast.difference)
-    return f"{evidence.primary.name} got better by {gain:.3g} ({_said(rules, effect)}){beside}."
+    gain = amount_text(evidence.primary.declared, abs(effect.contrast.difference))
+    return f"{evidence.primary.name} got better by {gain} ({_said(rules, evidence.primary, effect)}){beside}."
 
 
 def _open(rules: Rules, evidence: Evidence, missing: Sequence[str]) -> str:
     effect = evidence.primary.effect
-    known = "" if effect is None else f" ({evidence.primary.name}: {_said(rules, effect)})"
+    known = "" if effect is None else f" ({evidence.primary.name}: {_said(rules, evidence.primary, effect)})"
     return f"{'; '.join(missing)}{known}."
 
 
-def _said(rules: Rules, effect: Effect) -> str:
+def _said(rules: Rules, primary: SuccessEvidence, effect: Effect) -> str:
     interval = _interval(rules, effect)
-    return f"{100 * interval.confidence:g} % interval {interval.low:.3g} to {interval.high:.3g}, {interval.validity}"
+    ends = interval_text(primary.declared, interval.low, interval.high)
+    return f"{100 * interval.confidence:g} % interval {ends}, {interval.validity}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgerun_sync.experiments.metrics import Conversion, Mean, Metric, Ratio
+from edgerun_sync.experiments.metrics import Conversion, Mean, Metric, Ratio, Share
 
 if TYPE_CHECKING:
     from edgerun_bundles.experiment.metrics import DeclaredMetric
@@ -22,6 +22,8 @@ BEFORE = "before."
 
 _AS_ESTIMATES = frozenset({"latency_quantile", "auc"})
 _AS_MEANS = frozenset({"outcome_mean"})
+_AS_SHARES = frozenset({"error_rate", "fallback_rate"})
+"""What is 0 for long where all is well."""
 
 
 def compared_as(name: str, metric: DeclaredMetric) -> Metric | None:
@@ -30,7 +32,10 @@ def compared_as(name: str, metric: DeclaredMetric) -> Metric | None:
         return None
     if metric.kind in _AS_MEANS:
         return Mean(name)
-    return Conversion(name) if metric.kind == "conversion" else Ratio(f"{name}.above", f"{name}.below")
+    if metric.kind == "conversion":
+        return Conversion(name)
+    ratio = Share if metric.kind in _AS_SHARES else Ratio
+    return ratio(f"{name}.above", f"{name}.below")
 
 
 def covariate_of(name: str, metric: DeclaredMetric) -> Mean | Ratio | None:

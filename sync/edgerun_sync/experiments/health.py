@@ -122,6 +122,7 @@ def assignment_audit(misassigned: int, audited: int) -> Finding:
         MISASSIGNED_MAX_SHARE,
         "assignments are not what the split says",
         "look for devices with another bundle, another salt or another key than the log says",
+        count="give the keys that are known, with --keys or --known-keys",
     )
 
 
@@ -150,7 +151,7 @@ def clock_skew(skewed: Mapping[str, int], devices: Mapping[str, int]) -> Finding
         sum(skewed.values()),
         sum(devices.values()),
         CLOCK_SKEWED_MAX_SHARE,
-        "devices have a clock that cannot be repaired",
+        "devices, each counted in every arm that it served, have a clock that cannot be repaired",
         "let them reach a time server, or leave them out in all arms",
         may_be_none=True,
     )
@@ -208,12 +209,22 @@ def _alike(name: str, did: Mapping[str, int], of: Mapping[str, int], *, ok: str,
     return Finding(name, is_ok, numbers, f"{ok if is_ok else broken} ({said}; p = {p:.2g}){end}")
 
 
-def _few(name: str, found: int, of: int, most: float, what: str, remedy: str, *, may_be_none: bool = False) -> Finding:
+def _few(
+    name: str,
+    found: int,
+    of: int,
+    most: float,
+    what: str,
+    remedy: str,
+    *,
+    count: str = "count it",
+    may_be_none: bool = False,
+) -> Finding:
     if not 0 <= found <= of:
         raise ExperimentError(f"{name}: {found!r} of {of!r} cannot be; count both over the same units")
     numbers = {"found": float(found), "of": float(of), "share": found / of if of else None}
     if of == 0 and not may_be_none:
-        return Finding(name, False, numbers, f"Nothing was counted, so it is not known whether {what}: count it.")
+        return Finding(name, False, numbers, f"Nothing was counted, so it is not known whether {what}: {count}.")
     is_ok = found <= most * of
     end = "." if is_ok else f", and at most {100 * most:g} % may: {remedy}."
     return Finding(name, is_ok, numbers, f"{found:,} of {of:,} {what}{end}")

@@ -41,6 +41,13 @@ class Ratio(NamedTuple):
     """The variable below the line; never negative."""
 
 
+class Share(Ratio):
+    """A ratio of which the part above the line is part of the one below it, such as fallbacks of answered calls.
+
+    So it is known what it could be at most, even where it was never anything but 0.
+    """
+
+
 class Conversion(NamedTuple):
     """The share of units that did something."""
 

@@ -220,7 +220,8 @@ def _compared(facts: Facts, name: str, arm: str) -> tuple[Phased, bool]:
     everywhere = [moments.names for arms in by_phase.values() for moments in arms.values()]
     if covariate is not None and all(part in names for names in everywhere for part in covariate):
         with suppress(ExperimentError):  # too few units have a past; that says nothing of the metric itself
-            return compare_phases(metric, [covariate], by_phase, arm, control), True
+            found = compare_phases(metric, [covariate], by_phase, arm, control)
+            return found, bool(found.contrast.treatment or found.contrast.control)  # 0 has nothing to adjust
     return compare_phases(metric, [], by_phase, arm, control), False
 
 
@@ -237,9 +238,11 @@ def _unseen(plan: Plan) -> tuple[MetricCard, ...]:
 
 def _evidence(cards: tuple[MetricCard, ...]) -> Evidence:
     success = [
-        SuccessEvidence(card.name, card.declared.direction, card.effect, card.worse)
+        SuccessEvidence(card.name, card.declared.direction, card.effect, card.worse, card.declared)
         for card in cards
         if card.role != "guardrail"
     ]
-    guardrails = [GuardrailEvidence(card.name, card.guarded) for card in cards if card.role == "guardrail"]
+    guardrails = [
+        GuardrailEvidence(card.name, card.guarded, card.declared) for card in cards if card.role == "guardrail"
+    ]
     return Evidence(success[0], success[1:], guardrails)

@@ -12,7 +12,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 from duckdb.func import PythonUDFType
@@ -34,6 +34,8 @@ _AS_SPARK = ("unix_micros(moment) AS epoch_us(moment)", "timestamp_micros(number
 _ORDER_OF_JOINS = "join_order,build_side_probe_side"
 """What keeps joins from running as they are written, the right side in memory. After a few filters on events, DuckDB
 takes them for fewer than labels, and would hold all of them."""
+_AGAIN_S = 0.05
+_T = TypeVar("_T")
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -62,7 +64,7 @@ class DuckDB:
     ) -> None:
         self.versions: Mapping[str, int] = {name: snapshot.version for name, snapshot in snapshots.items()}
         self._connection = duckdb.connect()
-        self._keeper = ThreadPoolExecutor(1, "edgerun-keep")
+        self._worker = ThreadPoolExecutor(1, "edgerun-duckdb")
         self._kept: Future[None] | None = None
         self._run("SET TimeZone = 'UTC'")
         self._run("SET python_enable_replacements = false")
@@ -105,12 +107,13 @@ class DuckDB:
     def keep(self, name: str, statement: str) -> None:
         """See Engine."""
         with self._settled():
-            self._kept = self._keeper.submit(self._compute, name, self._reading(statement))
+            self._kept = self._worker.submit(self._compute, name, self._reading(statement))
 
     def close(self) -> None:
         """See Engine."""
-        self._connection.interrupt()
-        self._keeper.shutdown()
+        if self._kept is not None:
+            self._stop(self._kept)
+        self._worker.shutdown()
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -124,11 +127,11 @@ class DuckDB:
         self.close()
 
     def _compute(self, name: str, reading: str) -> None:
-        self._run(f"SET disabled_optimizers = '{_ORDER_OF_JOINS}'")
+        self._connection.execute(f"SET disabled_optimizers = '{_ORDER_OF_JOINS}'")
         try:
-            self._run(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS {reading}")
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS {reading}")
         finally:
-            self._run("RESET disabled_optimizers")
+            self._connection.execute("RESET disabled_optimizers")
 
     @contextmanager
     def _settled(self) -> Iterator[None]:
@@ -136,17 +139,12 @@ class DuckDB:
         kept, self._kept = self._kept, None
         with _mapped():
             if kept is not None:
-                try:
-                    kept.result()
-                except KeyboardInterrupt:
-                    self._connection.interrupt()
-                    wait([kept])
-                    raise
+                self._finished(kept)
             yield
 
     def _answer(self, statement: str) -> duckdb.DuckDBPyConnection:
         """Run a query to its end: so run, and only so, Ctrl-C ends it."""
-        return self._connection.execute(self._reading(statement))
+        return self._run(self._reading(statement))
 
     def _reading(self, statement: str) -> str:
         """The one statement that a text is."""
@@ -178,8 +176,24 @@ class DuckDB:
             column: str(type_) for column, type_, *_ in self._connection.execute(f"DESCRIBE {_quoted(name)}").fetchall()
         }
 
-    def _run(self, statement: str) -> None:
-        self._connection.execute(statement)
+    def _run(self, statement: str) -> duckdb.DuckDBPyConnection:
+        return self._finished(self._worker.submit(self._connection.execute, statement))
+
+    def _finished(self, work: Future[_T]) -> _T:
+        """Wait for what the worker does, and stop it where Ctrl-C is pressed meanwhile.
+
+        DuckDB itself looks for that between its tasks alone, one of which may take hours.
+        """
+        try:
+            return work.result()
+        except KeyboardInterrupt:
+            self._stop(work)
+            raise
+
+    def _stop(self, work: Future[Any]) -> None:
+        while not work.done():  # a query that has not begun hears of nothing
+            self._connection.interrupt()
+            wait([work], _AGAIN_S)
 
 
 @contextmanager

@@ -59,11 +59,11 @@ class Engine(Protocol):
         """Let queries see the answer to a query under a name, for as long as the engine is open.
 
         DuckDB computes it once, while whoever asks goes on to the next question, holds the right side of each join in
-        memory, and spills to the disk what does not fit. A Spark Connect server gets back what is small, and is asked to keep what is large; one that cannot
-        (Sail) computes that again for each query.
+        memory, and spills to the disk what does not fit. A Spark Connect server gets back what is small, and is asked
+        to keep what is large; one that cannot (Sail) computes that again for each query.
 
         Raises:
-            QueryError: as rows(); what fails later fails where the next question is asked, on Spark where it is asked for.
+            QueryError: as rows(); what fails later fails with the next question, on Spark with the one that needs it.
         """
 
     def close(self) -> None:

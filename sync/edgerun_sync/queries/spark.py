@@ -15,8 +15,11 @@ from urllib.parse import unquote, urlsplit
 
 from edgerun_sync.errors import QueryError
 
+_OF_PANDAS = "PySpark does not yet fully support pandas"
+"""No pandas is used here; the client looks for one wherever it loads another part of itself."""
+
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    warnings.filterwarnings("ignore", _OF_PANDAS, FutureWarning)
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
     from pyspark.sql.pandas.types import from_arrow_schema
@@ -129,7 +132,9 @@ class SparkConnect:
 @contextmanager
 def _mapped() -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _OF_PANDAS, FutureWarning)
+            yield
     except PySparkException as error:
         raise QueryError(" ".join(str(error).split())[:_REASON_CHARACTERS_MAX]) from error
 

@@ -27,12 +27,13 @@ def traffic(engine: Engine, bundle: str, until: datetime) -> Traffic:
     """
     rows = between(EVENTS, since=until - timedelta(days=MEASURED_DAYS), until=until)
     rows = rows.filter((rows.bundle == bundle) & rows.kind.isin(CALLS) & rows.unit.notnull())
-    first = rows.group_by("unit").agg(day=rows.time.min().date())
-    days = ask(engine, first.group_by("day").agg(units=first.count()).order_by("day")).to_pylist()
-    if len(days) < 2:
+    units = rows.group_by("unit").agg(day=rows.time.min().date(), last=rows.time.max().date())
+    days = ask(engine, units.group_by("day").agg(units=units.count(), last=units["last"].max()).order_by("day"))
+    found = days.to_pylist()
+    span = (max(day["last"] for day in found) - found[0]["day"]).days if found else 0
+    if not span:
         raise ExperimentError(
-            f"the traffic of {bundle!r} cannot be measured: {len(days)} of the last {MEASURED_DAYS} days had new "
-            "units; say it with --at-once and --per-day"
+            f"the traffic of {bundle!r} cannot be measured: {'one' if found else 'none'} of the last {MEASURED_DAYS} "
+            "days had calls that have a unit, and it takes two; say it with --at-once and --per-day"
         )
-    span = (days[-1]["day"] - days[0]["day"]).days
-    return Traffic(days[0]["units"], sum(day["units"] for day in days[1:]) / span)
+    return Traffic(found[0]["units"], sum(day["units"] for day in found[1:]) / span)

@@ -257,7 +257,9 @@ def _points(found: IntervalEstimate | Difference) -> str:
 
 
 def _interval(found: Interval) -> str:
-    return f"{_signed(100 * found.low)} to {_signed(100 * found.high)}"
+    """An interval of a difference of two shares, which is never more than 100 points: few devices say no more."""
+    low, high = (min(max(end, -1.0), 1.0) for end in (found.low, found.high))
+    return f"{_signed(100 * low)} to {_signed(100 * high)}"
 
 
 def _share(value: float) -> str:

@@ -20,8 +20,7 @@ def value_text(metric: DeclaredMetric, value: float) -> str:
 def difference_text(metric: DeclaredMetric, value: float) -> str:
     """Return a difference of two values, with its sign and its unit; of shares in percentage points."""
     number, unit = _scaled(metric, value)
-    said = _signed(number)
-    return in_points(said) if unit == "points" else f"{said}{unit and f' {unit}'}"
+    return _with_unit(_signed(number), unit)
 
 
 def in_points(number: str) -> str:
@@ -29,7 +28,13 @@ def in_points(number: str) -> str:
     return f"{number} {'point' if number.lstrip('+-') == '1' else 'points'}"
 
 
-def interval_text(metric: DeclaredMetric, low: float, high: float) -> str:
+def amount_text(metric: DeclaredMetric | None, value: float) -> str:
+    """Return how large a difference is, with its unit; a bare number where the metric is not known."""
+    number, unit = _scaled(metric, value)
+    return _with_unit(_digits(number), unit)
+
+
+def interval_text(metric: DeclaredMetric | None, low: float, high: float) -> str:
     """Return an interval of a difference."""
     unit = _scaled(metric, 0.0)[1]
     ends = " to ".join(_signed(_scaled(metric, end)[0]) for end in (low, high))
@@ -41,10 +46,16 @@ def p_text(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
-def _scaled(metric: DeclaredMetric, value: float) -> tuple[float, str]:
+def _scaled(metric: DeclaredMetric | None, value: float) -> tuple[float, str]:
+    if metric is None:
+        return value, ""
     if metric.kind == "latency_quantile":
         return value * 1e3, "ms"
     return (value * 100, "points") if metric.kind in _SHARES else (value, "")
+
+
+def _with_unit(number: str, unit: str) -> str:
+    return in_points(number) if unit == "points" else f"{number}{unit and f' {unit}'}"
 
 
 def _signed(number: float) -> str:

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edgerun.cli.output import columns
-from edgerun_sync.report.numbers import difference_text
+from edgerun_sync.report.numbers import amount_text
 
 if TYPE_CHECKING:
     from edgerun_bundles.experiment.plan import Plan
@@ -26,7 +26,7 @@ def outlook_text(plan: Plan, found: Outlook, traffic: Traffic) -> str:
     rows = [
         (
             "experiment",
-            f"{plan.name}: {difference_text(primary, plan.minimum_effect).removeprefix('+')} in {plan.primary}",
+            f"{plan.name}: {amount_text(primary, plan.minimum_effect)} in {plan.primary}",
         ),
         (
             "sample",
@@ -35,12 +35,12 @@ def outlook_text(plan: Plan, found: Outlook, traffic: Traffic) -> str:
         ("time", f"{days}, with {traffic.at_once:,.0f} units at once and {traffic.per_day:,.0f} new ones a day"),
         ("tests", _tests(plan, found)),
         ("analysis", f"{plan.analysis}, {found.inflation:.2f} times the units of a fixed test at most"),
-        ("devices", f"{found.design_effect:.3g} times the units, because those of a device are alike"),
+        ("devices", _alike(found.design_effect)),
         *((f"needs of {name}", f"{math.ceil(need):,} units in all") for name, need in found.needs.items()),
     ]
     curve = [
         (
-            difference_text(primary, effect).removeprefix("+"),
+            amount_text(primary, effect),
             f"{100 * power:5.1f} %",
             "#" * round(BAR * power),
         )
@@ -52,6 +52,13 @@ def outlook_text(plan: Plan, found: Outlook, traffic: Traffic) -> str:
     if found.days is None or found.days > plan.maximum_days:
         late = f"\n\nThat is more than the maximum of {plan.maximum_days:g} days: ask for less, or wait longer."
     return f"{columns(rows)}\n\n{columns([('effect', 'power', ''), *curve])}{advice}{late}"
+
+
+def _alike(design_effect: float) -> str:
+    times = f"{design_effect:.3g} times the units"
+    return (
+        f"{times}, because those of a device are alike" if design_effect > 1 else "those of one are not alike (icc 0)"
+    )
 
 
 def outlook_document(plan: Plan, found: Outlook, traffic: Traffic) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -17,7 +18,8 @@ from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.comparing import adjusted_contrast, contrast
 from edgerun_sync.experiments.contrasts import across_phases
 from edgerun_sync.experiments.effects import AT_EVERY_LOOK, AT_THE_END, Terms, effect
-from edgerun_sync.experiments.metrics import Conversion, Mean, Ratio, unit_deviation
+from edgerun_sync.experiments.guardrails import Margin, guard
+from edgerun_sync.experiments.metrics import Conversion, Mean, Ratio, Share, unit_deviation
 from edgerun_sync.experiments.moments import merge, moments_of
 
 X = Mean("x")
@@ -81,6 +83,31 @@ def test_nobody_converted_and_still_the_interval_has_a_length():
     found = effect(contrast(Conversion("x"), nobody, nobody), TERMS)
     assert found.fixed.low == -found.fixed.high < 0
     assert found.fixed_p == found.sequential_p == 1
+
+
+def test_of_calls_that_never_failed_something_is_known_and_less_than_of_units_that_never_did():
+    fallbacks = Share("failed", "calls")
+    treatment, control = (arm(failed=[0] * n, calls=[7, 9] * (n // 2)) for n in (40, 60))
+    found, of_units = contrast(fallbacks, treatment, control), contrast(Conversion("failed"), treatment, control)
+    assert (found.treatment, found.control, found.information) == (0, 0, of_units.information)
+    assert of_units.variance < found.variance < 3 * of_units.variance
+    assert found == adjusted_contrast(fallbacks, [Ratio("calls", "calls")], treatment, control)
+    one = arm(failed=[1] + [0] * 39, calls=[7, 9] * 20)
+    assert contrast(fallbacks, one, control) == contrast(Ratio(*fallbacks), one, control)  # once seen, its spread is
+
+
+@pytest.mark.parametrize("margin", [0.002, 0.02, 0.1])
+def test_never_seen_is_within_a_margin_only_if_it_would_have_been_seen_beyond_it(margin):
+    """Worst of all is that every call of a unit fails: a share of the margin of all units, none of which came."""
+    within = []
+    for units, more in itertools.product(np.unique(np.geomspace(8, 20_000, 60).astype(int)), (0.25, 1, 1.5, 4)):
+        treatment, control = (arm(failed=np.zeros(n), calls=np.ones(n)) for n in (units, int(more * units)))
+        never = contrast(Share("failed", "calls"), treatment, control)
+        found = guard(never, "down", Margin(margin, False), TERMS, 0.01)
+        if found.within.p <= TERMS.alpha or found.within_fixed.p <= TERMS.alpha:
+            within.append((1 - margin) ** units)
+    assert within
+    assert max(within) <= TERMS.alpha
 
 
 def test_the_variance_of_a_ratio_is_that_of_a_regression_clustered_by_unit():

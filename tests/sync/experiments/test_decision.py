@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgerun_bundles.experiment.metrics import parse_metric
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments import decision, health
 from edgerun_sync.experiments.contrasts import Contrast
@@ -83,9 +84,20 @@ def test_a_better_primary_metric_and_guardrails_within_their_margins_ship():
     found = verdict(success(0.1), guardrail(0.0), guardrail(-0.01, "memory"))
     assert found.kind == "SHIP"
     assert found.reason == (
-        "accuracy got better by 0.1 (95 % interval 0.0696 to 0.13, valid at every look), "
+        "accuracy got better by 0.1 (95 % interval +0.06963 to +0.1304, valid at every look), "
         "and the 2 guardrails are within the margin."
     )
+
+
+def test_a_reason_has_the_units_of_its_metric():
+    metrics = {"accuracy": {"kind": "accuracy"}, "latency": {"kind": "latency_quantile", "share": 0.9}}
+    accuracy, latency = (parse_metric(fields, name) for name, fields in metrics.items())
+    found = verdict(success(0.1)._replace(declared=accuracy))
+    assert (
+        found.reason == "accuracy got better by 10 points (95 % interval +6.963 to +13.04 points, valid at every look)."
+    )
+    found = verdict(success(0.1), guardrail(0.06)._replace(declared=latency))
+    assert found.reason.startswith("The guardrail latency got worse by at least 26.44 ms (p = "), found.reason
 
 
 def test_less_can_be_better():
@@ -108,7 +120,7 @@ def test_what_shows_nothing_runs_on_and_is_inconclusive_at_the_end():
     assert verdict(success(0.01)).kind == "KEEP RUNNING"
     found = verdict(success(0.01), progress=AT_THE_END)
     assert found.kind == "INCONCLUSIVE"
-    assert "accuracy is not shown to get better (accuracy: 95 % interval -0.0204 to 0.0404" in found.reason
+    assert "accuracy is not shown to get better (accuracy: 95 % interval -0.02037 to +0.04037" in found.reason
 
 
 def test_a_further_success_metric_alone_does_not_ship():

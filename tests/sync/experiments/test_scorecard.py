@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
+from edgerun_sync.experiments.moments import moments_of
 from edgerun_sync.experiments.scorecard import scorecard
 from support.scored import DOCUMENT, facts, models_and_drift, phase
 
@@ -108,6 +109,30 @@ def test_a_metric_of_which_too_little_is_there_says_so_and_ships_nothing():
     assert metric(card, "slow").effect is None
     assert metric(card, "slow").why
     assert only(card).verdict.kind == "KEEP RUNNING"
+
+
+def test_guardrails_of_what_never_happened_are_within_their_margin_and_do_not_keep_from_shipping():
+    found = facts()
+    (one,) = found.phases
+    never = {
+        arm: moments_of({"fallbacks.above": np.zeros(n), "fallbacks.below": np.full(n, 9.0)})
+        for arm, n in one.units.items()
+    }
+    card = scorecard(found._replace(phases=(one._replace(moments={**one.moments, "fallbacks": never}),)))
+    assert metric(card, "fallbacks").guarded.within.low > 0
+    assert only(card).verdict.kind == "SHIP", only(card).verdict.reason
+
+
+def test_what_health_says_of_arms_is_in_the_order_of_the_plan_however_an_engine_gave_them():
+    found = facts()
+    (one,) = found.phases
+
+    def turned(by_arm):
+        return dict(reversed(by_arm.items()))
+
+    health = {name: turned(of) if isinstance(of, dict) else of for name, of in found.health._asdict().items()}
+    other = found._replace(health=type(found.health)(**health), phases=(one._replace(labels=turned(one.labels)),))
+    assert scorecard(other).findings == scorecard(found).findings
 
 
 def test_models_and_drift_are_shown_and_decide_nothing():

@@ -16,9 +16,10 @@ from edgerun_sync.experiments.scorecard import scorecard
 from edgerun_sync.report.document import report_document
 from edgerun_sync.report.drawing import WIDTH, curve_drawing_of, drawing_of
 from edgerun_sync.report.html import html_report
+from edgerun_sync.report.numbers import amount_text, difference_text
 from edgerun_sync.report.text import text_report
 from edgerun_sync.report.view import view_of
-from support.scored import DOCUMENT, facts, models_and_drift
+from support.scored import DOCUMENT, PLAN, facts, models_and_drift
 
 FORBIDDEN = re.compile(
     r"accept\w* (the )?null|null (hypothesis )?is true|trend|probability that|chance that h|no difference between|"
@@ -214,3 +215,9 @@ def test_the_page_is_one_main_part_with_a_background_of_its_own():
     assert page.count("<main>") == page.count("</main>") == 1
     assert "html { background: var(--page); }" in page
     assert "@media print" in page
+
+
+def test_one_point_is_one_point():
+    accuracy = PLAN.metrics["accuracy"]
+    said = [amount_text(accuracy, 0.01), difference_text(accuracy, -0.01), amount_text(accuracy, 0.011)]
+    assert said == ["1 point", "-1 point", "1.1 points"]
