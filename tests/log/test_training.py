@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xxhash
@@ -19,6 +21,8 @@ from edgerun.log.training import TrainingProfile, pack_training, parse_training
 from edgerun.log.training_runs import chosen_rows, profile_rows
 from support import models
 from support.profiled import data, of_numbers, of_texts, plain
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "bundles"
 
 
 def training(ports, outputs=("champion",), rows=7, of=9):
@@ -199,3 +203,16 @@ def test_the_value_in_the_file_is_the_log_s_own():
     found = unpack(zstandard.decompress(pack_training(training(ports))))["profiles"][0]
     assert found["ports"] == unpack(pack(as_value(of_numbers(data()["normal"]))))["ports"]
     assert {key: found[key] for key in found if key != "ports"} == {key: raw[key] for key in raw if key != "ports"}
+
+
+def test_the_vector_that_was_made_by_hand_is_read():
+    found = parse_training((VECTORS / "profile.bin").read_bytes())
+    (x,), (y,) = found.inputs, found.outputs["m"]
+    assert (found.rows, found.of, x.name, y.name) == (3, 5, "x", "y")
+    by_hand = (
+        of_numbers(np.array([[1], [1], [2]], np.float32)).ports[0],
+        of_numbers(np.array([[2], [2], [4]], np.float32)).ports[0]._replace(name="y", is_output=True),
+    )
+    for port, made in zip((x, y), by_hand, strict=True):
+        assert exact([port._replace(seen=1)]) == exact([made])
+    assert plain(parse_training(pack_training(found)).inputs) == plain(found.inputs)
