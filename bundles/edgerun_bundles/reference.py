@@ -1,7 +1,7 @@
 """Training data that a bundle's definition names, and the profile of them that the bundle gets; FORMAT.md, The profile.
 
-The rows are read piece by piece from an npz, which is never unpickled, and run as a device would run them. Only an array
-in Fortran's order is read whole, since its rows do not lie together.
+The rows are read piece by piece from an npz, which is never unpickled, and run as a device would run them. Only an
+array in Fortran's order is read whole, since its rows do not lie together.
 """
 
 from __future__ import annotations

@@ -20,9 +20,11 @@ from edgerun_sync.collector.keys import Landed
 from edgerun_sync.experiments.drift import INDEPENDENT, design_effect, psi_borders
 from edgerun_sync.experiments.drift_cards import drift_cards
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
+from edgerun_sync.experiments.scorecard import scorecard
 from edgerun_sync.queries.drift import drift_facts
 from edgerun_sync.queries.engines import open_engine
 from edgerun_sync.queries.training import Training, training_in, training_published
+from edgerun_sync.report.text import text_report
 from support import models, scored, steered, truths, watched
 from support.collection import commit_all, land_all
 from support.fleet import Made
@@ -136,11 +138,11 @@ def test_a_column_that_training_had_not_or_had_otherwise_cannot_be_told(place_of
 ROWS = RNG.normal(3, 1, (3000, 2)).astype(np.float32)
 
 
-def pushed(shop, tmp_path, reference):
-    """Build a bundle with a plan, of training data or without, publish it, and start its experiment."""
+def pushed(shop, tmp_path):
+    """Build a bundle with a plan and training data, publish it, and start its experiment."""
     folder = tmp_path / "cards"
     folder.mkdir()
-    (folder / "bundle.toml").write_text(('reference = "train.npz"\n' if reference else "") + truths.DEFINITION)
+    (folder / "bundle.toml").write_text('reference = "train.npz"\n' + truths.DEFINITION)
     np.savez(folder / "train.npz", x=ROWS)
     for number, arm in enumerate(ARMS):
         (folder / f"{arm}.onnx").write_bytes(models.steady(2.0 + number))
@@ -149,49 +151,53 @@ def pushed(shop, tmp_path, reference):
     return shop.experiment("start", "cards@1.0.0", "--channel", "stable", "--weights", "control=2,challenger=1")
 
 
-def served(shop, tmp_path, name, shift):
-    """A fleet that takes the experiment's version and logs what it sees; returns the folder of its tables."""
-    store = tmp_path / f"store-{name}"
-    (tmp_path / "root.json").write_text(shop.says("bundle", "repository", "show", "--root"))
-    joined = ("--root", tmp_path / "root.json", "--bundle", "cards", "--channel", "stable", "--store", store)
+def taken(shop, tmp_path):
+    """The bundle that a device of the channel takes, as its store holds it."""
+    store, root = tmp_path / "store", tmp_path / "root.json"
+    root.write_text(shop.says("bundle", "repository", "show", "--root"))
+    joined = ("--root", root, "--bundle", "cards", "--channel", "stable", "--store", store)
     shop.run("device", "join", shop.place, *joined)
     shop.run("device", "update", "--store", store)
     with EdgeRunner.open(store) as runner:
-        place = runner.bundle.folder
-    data = open_data(str(tmp_path / name), lanes=1)
+        return runner.bundle.folder
+
+
+def served(bundle, place, shift):
+    """A fleet that serves a bundle and logs what it sees; returns the folder of its tables."""
+    data = open_data(str(place), lanes=1)
     for device in range(4):
-        folder = tmp_path / f"{name}-{device}"
-        with EdgeRunner.open(place, log=folder) as runner:
+        folder = place.with_name(f"{place.name}-{device}")
+        with EdgeRunner.open(bundle, log=folder) as runner:
             for number, row in enumerate(np.random.default_rng([device]).normal(3 + shift, 1, (400, 2))):
                 runner.predict({"x": row[None].astype(np.float32)}, meta={"session": f"{device}-{number}"})
         for path in sorted(folder.rglob("*.log")):
             land_all(data, Made(Landed(f"device-{device}", path.stem), path.read_bytes(), frozenset()))
     commit_all(data)
-    return tmp_path / name
+    return place
 
 
 def drift_of(shop, data):
-    """What a report says of the drift: the alarms by column, and the sentences of the text."""
+    """What a report says of the drift: the alarms by column, and the facts."""
     report = json.loads(shop.says("experiment", "report", "truth", "--data", data, "--format", "json"))
     alarms = {card["name"]: any(one["drifted"] for one in card["measures"]) for card in report["drift"]}
     facts = parse_facts(report["facts"], "the test")
     assert facts_document(facts) == report["facts"]
-    return alarms, facts.training
+    return alarms, facts
 
 
 def test_a_fleet_that_sees_other_data_than_the_models_were_trained_on_is_told_of(tmp_path, monkeypatch):
     shop = steered.publisher(tmp_path, monkeypatch)
-    made = pushed(shop, tmp_path, reference=True)
-    assert made["version"] == "1.0.1"
-    moved, says = drift_of(shop, served(shop, tmp_path, "moved", 0.8))
-    assert says == "The training data of cards@1.0.1 are 3,000 rows, taken for independent."
+    assert pushed(shop, tmp_path)["version"] == "1.0.1"  # a version that was made of the one that was built
+    bundle = taken(shop, tmp_path)
+    moved, facts = drift_of(shop, served(bundle, tmp_path / "moved", 0.8))
+    still, _ = drift_of(shop, served(bundle, tmp_path / "still", 0.0))
     columns = ["x[0]", "x[1]", *(f"y[{at}] of {arm}" for arm in ("challenger", "control") for at in (0, 1))]
-    assert {name: moved[f"{name}, since training"] for name in columns} == dict.fromkeys(columns, True)
-    still, _ = drift_of(shop, served(shop, tmp_path, "still", 0.0))
-    assert {name: still[f"{name}, since training"] for name in columns} == dict.fromkeys(columns, False)
-    said = shop.says("experiment", "report", "truth", "--data", tmp_path / "moved")
-    assert "x[0] moved since training: PSI" in said
-    assert "taken for independent." in said
+    for alarms, expected in ((moved, True), (still, False)):
+        assert {name: alarms[f"{name}, since training"] for name in columns} == dict.fromkeys(columns, expected)
+    assert facts.training == "The training data of cards@1.0.1 are 3,000 rows, taken for independent."
+    said = " ".join(text_report(scorecard(facts)).split())
+    assert "drift x[0] moved since training: PSI" in said
+    assert f"drift {facts.training}" in said
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def msgpack(value):
 
 
 def port(name, is_output, factor):
-    """Of the rows 1, 1 and 2, all of them doubled where the factor is 2; the cell of 1 is 8128, and 64 make an octave."""
+    """Of the rows 1, 1 and 2, all doubled where the factor is 2; the cell of 1 is 8128, and 64 make an octave."""
     head = {"name": name, "is_output": is_output, "type": 1, "columns": 1, "seen": 3, "unlike": 0}
     counts = {"count": 3, "missing": 0, "infinite": 0, "zero": 0, "unsketched": 0}
     floats = {"min": factor * 1.0, "max": factor * 2.0, "mean": factor * 4 / 3, "m2": factor**2 * 2 / 3}
