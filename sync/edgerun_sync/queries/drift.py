@@ -17,7 +17,7 @@ import numpy as np
 from edgerun.errors import LogError
 from edgerun.log.merging import merge
 from edgerun.log.payload import unpack
-from edgerun.log.profile_values import from_value
+from edgerun.log.profile_values import CELL_END, from_value
 from edgerun.log.profiles import Numbers, PortProfile, Profile, Texts
 from edgerun.log.sketch import cell_values
 from edgerun_sync.collector.arrow.answers import as_records
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 SPAN = timedelta(days=7)
 """Of what is compared, and of what it is compared with."""
 
+_CELL_VALUES = cell_values(np.arange(-CELL_END, CELL_END))
+"""The values that stand for all cells of a sketch."""
+
 BEFORE, TRAINING = "since the week before", "since training"
 """What a column is compared with, as its name says."""
 
@@ -58,6 +61,9 @@ class _Numbers(NamedTuple):
 
     devices: NDArray[np.int64]
     """Of each profile."""
+
+    places: NDArray[np.int64]
+    """Of each cell, in `_CELL_VALUES`."""
 
     values: NDArray[np.float64]
     """Of each cell."""
@@ -92,6 +98,9 @@ class _Rows(NamedTuple):
     devices: NDArray[np.int64]
     missing: NDArray[np.float64]
     """By device."""
+
+    histogram: Histogram
+    """All of it."""
 
 
 def drift_facts(
@@ -202,19 +211,13 @@ def _columns(key: Key, references: Mapping[str, list[_Part]], current: list[_Par
 
 def _of_numbers(name: str, references: Mapping[str, _Rows], current: _Rows) -> Iterator[DriftFacts]:
     """One column beside each reference; it is counted once, in the bins of all of them."""
-    sides = {since: _histogram(side) for since, side in references.items()}
-    now = _histogram(current)
-    borders = {since: psi_borders(side) for since, side in sides.items()}
+    borders = {since: psi_borders(side.histogram) for since, side in references.items()}
     every = np.unique(np.concatenate([*borders.values()]))
     counted = _binned(current, every)
-    for since, side in sides.items():
+    for since, side in references.items():
         own = borders[since]
-        effects = _effect(_binned(references[since], own)), _effect(_joined(counted, every, own))
-        yield DriftFacts(f"{name}, {since}", side, now, NUMBERS, effects)
-
-
-def _histogram(side: _Rows) -> Histogram:
-    return histogram(side.values, side.weights, float(side.missing.sum()))
+        effects = _effect(_binned(side, own)), _effect(_joined(counted, every, own))
+        yield DriftFacts(f"{name}, {since}", side.histogram, current.histogram, NUMBERS, effects)
 
 
 def _numbers(parts: Sequence[_Part], width: int) -> _Numbers:
@@ -232,10 +235,12 @@ def _numbers(parts: Sequence[_Part], width: int) -> _Numbers:
     weights = np.concatenate([np.array([]), *(what.weight.astype(np.float64) for what in whats)])
     zeros = tables["finite"] - tables["unsketched"] - np.bincount(place, weights, len(held)).reshape(shape)
     order = np.argsort(place % width, kind="stable")
+    places = cells[order] + CELL_END
     counts = held.reshape(shape).sum(axis=0)
     return _Numbers(
         devices=devices,
-        values=cell_values(cells[order]),
+        places=places,
+        values=_CELL_VALUES[places],
         weights=weights[order],
         owners=devices[place[order] // width],
         ends=np.concatenate([[0], np.cumsum(counts)]),
@@ -251,11 +256,17 @@ def _rows(found: _Numbers, column: int) -> _Rows:
     own = slice(int(found.ends[column]), int(found.ends[column + 1]))
     nothing = np.zeros(len(found.devices))
     devices = 1 + int(found.devices.max(initial=0))
+    missing = np.bincount(found.devices, found.missing[:, column], devices).astype(np.float64)
+    counts = np.bincount(found.places[own], found.weights[own])
+    held = np.flatnonzero(counts)  # cells are counted by their numbers: that takes no sorting
+    values = np.concatenate([_CELL_VALUES[held], [0.0], found.means[:, column]])
+    weights = np.concatenate([counts[held], [found.zeros[:, column].sum()], found.unsketched[:, column]])
     return _Rows(
         np.concatenate([found.values[own], nothing, found.means[:, column]]),
         np.concatenate([found.weights[own], found.zeros[:, column], found.unsketched[:, column]]),
         np.concatenate([found.owners[own], found.devices, found.devices]),
-        np.bincount(found.devices, found.missing[:, column], devices).astype(np.float64),
+        missing,
+        histogram(values, weights, float(missing.sum())),
     )
 
 
