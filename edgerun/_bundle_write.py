@@ -21,6 +21,7 @@ from edgerun.enrolment import holdout_document
 from edgerun.errors import BundleError, GraphError, ModelError
 from edgerun.golden import check_golden, complete, parse_golden
 from edgerun.graph import node_to_dict
+from edgerun.limits import LIMITS
 from edgerun.routing import compile_graph
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ def write_folder(
     models: Mapping[str, Path],
     golden: Iterable[Any],
     extra: Mapping[str, Any],
+    profile: bytes | None,
 ) -> None:
     """Write a bundle whose names, graph and extra fields are known to be right.
 
     Raises:
-        BundleError: an example is wrong, a file is missing or cannot be written, or the folder holds something else.
+        BundleError: an example is wrong, the profile is too large, a file is missing or cannot be written, or the
+            folder holds something else.
         GraphError: models cannot stand in for each other, or there are too many ways through the graph.
         ModelError: a model cannot be loaded.
     """
@@ -60,6 +63,7 @@ def write_folder(
             compile_graph(name, version, graph)
             examples = _prove(scratch, graph, places, models, golden)
             golden_place = _write_examples(scratch, target, examples) if examples else None
+            profile_place = None if profile is None else _write_profile(scratch, target, profile)
             document = {
                 "format": FORMAT,
                 "name": name,
@@ -69,11 +73,12 @@ def write_folder(
                 "nodes": {node: node_to_dict(fields) for node, fields in graph.nodes.items()},
                 "golden": golden_place,
                 **({} if graph.holdout is None else {"holdout": holdout_document(graph.holdout)}),
+                **({} if profile_place is None else {"profile": profile_place}),
                 **extra,
             }
             _write_json(scratch / "bundle.json", document)
             read(scratch)
-            files = [*places.values(), *([golden_place] if golden_place else [])]
+            files = [*places.values(), *(place for place in (golden_place, profile_place) if place is not None)]
             _put_in_place(scratch, target, files)
     except OSError as error:
         raise BundleError(f"{target} cannot be written: {error}") from error
@@ -100,7 +105,8 @@ def _files_of(folder: Path) -> set[Path]:
     except (BundleError, GraphError):
         return set()
     golden = read_json(folder / "bundle.json").get("golden")
-    return {path.resolve() for path in (*bundle.models.values(), *([folder / golden] if golden else []))}
+    single = (folder / golden if golden else None, bundle.profile)
+    return {path.resolve() for path in (*bundle.models.values(), *single) if path is not None}
 
 
 def _remove(files: Iterable[Path]) -> None:
@@ -155,6 +161,17 @@ def _write_examples(scratch: Path, target: Path, examples: Iterable[Golden]) -> 
     draft = scratch / "draft"
     _write_json(draft, [example._asdict() for example in examples])
     place = _place(target, "golden.json", draft)
+    draft.replace(scratch / place)
+    return place
+
+
+def _write_profile(scratch: Path, target: Path, profile: bytes) -> str:
+    most = LIMITS.profile_max_bytes
+    if len(profile) > most:
+        raise BundleError(f"the profile of the training data has {len(profile)} bytes; at most {most}")
+    draft = scratch / "draft"
+    draft.write_bytes(profile)
+    place = _place(target, "profile.bin", draft)
     draft.replace(scratch / place)
     return place
 

@@ -8,11 +8,13 @@
      "golden": "golden.json",
      "requires": {"onnxruntime": "1.24", "arch": ["x86_64", "aarch64"]},
      "limits": {"latency_s": 0.1},
-     "experiment": {"name": "ab", ...}}
+     "experiment": {"name": "ab", ...},
+     "profile": "profile.bin"}
 
 ``golden.json`` is a list of examples: inputs, the expected outputs of each model, and a tolerance. ``requires`` and
 ``limits`` are those of `edgerun.requirements`; like ``golden`` they may be left out. So may ``experiment``: the plan
-that the statistics go by, which a device keeps as part of what is signed and does not read.
+that the statistics go by, and ``profile``: what the training data were like. A device keeps both as part of what is
+signed, and does not read them.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 _NEEDED = ("format", "name", "version", "models", "route", "nodes")
-_FIELDS = (*_NEEDED, "golden", "requires", "limits", "holdout", "experiment")
+_FIELDS = (*_NEEDED, "golden", "requires", "limits", "holdout", "experiment", "profile")
 
 
 class Bundle(NamedTuple):
@@ -59,6 +61,7 @@ class Bundle(NamedTuple):
         requires: what a device must have.
         limits: what it may take there.
         experiment: the plan of its experiment, unread; empty where there is none.
+        profile: the file that says what its training data were like, unread; None where there is none.
     """
 
     folder: Path
@@ -70,6 +73,7 @@ class Bundle(NamedTuple):
     requires: Requires = Requires()
     limits: Allowance = Allowance()
     experiment: Mapping[str, Any] = MappingProxyType({})
+    profile: Path | None = None
 
 
 def read(path: str | os.PathLike[str]) -> Bundle:
@@ -110,6 +114,7 @@ def write(
     limits: Mapping[str, Any] | None = None,
     experiment: Mapping[str, Any] | None = None,
     holdout: Mapping[str, Any] | None = None,
+    profile: bytes | None = None,
 ) -> Bundle:
     """Write a bundle folder, after proving that it serves.
 
@@ -131,10 +136,11 @@ def write(
         limits: what the bundle may take and do on a device: those of `edgerun.requirements.Allowance`.
         experiment: the plan of its experiment (docs/experiments.md); it is not checked here.
         holdout: the keys that no random split enrols: "name", "share" and "split_key" (docs/graph.md).
+        profile: what the training data were like, as `edgerun.log.training` packs it; it is not read here.
 
     Raises:
-        BundleError: a name, version, requirement, limit or example is wrong, a file is missing or cannot be written,
-            or the folder holds something else.
+        BundleError: a name, version, requirement, limit or example is wrong, the profile is too large, a file is
+            missing or cannot be written, or the folder holds something else.
         GraphError: the graph is wrong, or its models cannot stand in for each other.
         ModelError: a model cannot be loaded.
     """
@@ -148,7 +154,8 @@ def write(
     parse_allowance(limits or {}, "the bundle")
     further = (("requires", requires), ("limits", limits), ("experiment", experiment))
     extra = {field: dict(value) for field, value in further if value}
-    write_folder(target, name, version, parse_graph(name, nodes, route, models, holdout), paths, golden or (), extra)
+    graph = parse_graph(name, nodes, route, models, holdout)
+    write_folder(target, name, version, graph, paths, golden or (), extra, profile)
     return read(target)
 
 
@@ -220,7 +227,8 @@ def _parse(place: Path, source: Path, document: dict[str, Any], where: Callable[
     experiment = document.get("experiment", {})
     if not isinstance(experiment, dict):
         raise BundleError(f"{source}: 'experiment' must be an object")
-    return Bundle(place, name, version, paths, graph, examples, requires, limits, experiment)
+    profile = None if document.get("profile") is None else where(document["profile"])
+    return Bundle(place, name, version, paths, graph, examples, requires, limits, experiment, profile)
 
 
 def _check_text(field: str, value: Any, pattern: re.Pattern[str], source: Path | None = None) -> str:

@@ -38,6 +38,9 @@ class Limits(NamedTuple):
     bundle_json_max_bytes: int = 16 * 2**20
     """Bytes of a bundle's bundle.json or golden.json."""
 
+    profile_max_bytes: int = 2**20
+    """Bytes of a bundle's profile of its training data."""
+
     manifest_max_bytes: int = 2**20
     """Bytes of the manifest of a bundle."""
 

@@ -6,6 +6,7 @@ the golden examples in a process of its own, within the limits. The same inputs 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,13 +20,17 @@ from edgerun_bundles.experiment.plan import check_plan, parse_plan, require_samp
 from edgerun_bundles.golden import example as golden_example
 from edgerun_bundles.layout_write import manifest_of_folder
 from edgerun_bundles.onnx_header import read_header
+from edgerun_bundles.reference import build_profile, read_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from edgerun.artifact import Manifest
     from edgerun.bundle import Bundle
+    from edgerun.graph import Graph
+    from edgerun.log.training import TrainingProfile
     from edgerun_bundles.definition import Definition
 
 OPSET_MAX = 23
@@ -44,9 +49,22 @@ class Built(NamedTuple):
     rehearsal: Rehearsal
     """What it took on this machine."""
 
+    profile: TrainingProfile | None
+    """What its training data were like; None where its definition names none."""
+
+
+@contextmanager
+def unseen(_length: int, _label: str) -> Iterator[Callable[[int], None]]:
+    """Give a function that shows no progress."""
+    yield lambda _: None
+
 
 def build(
-    definition: Definition, folder: Path, parent: Bundle | None = None, say: Callable[[str], None] = lambda _: None
+    definition: Definition,
+    folder: Path,
+    parent: Bundle | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, str], AbstractContextManager[Callable[[int], None]]] = unseen,
 ) -> Built:
     """Build a bundle.
 
@@ -55,9 +73,11 @@ def build(
         folder: a new or empty folder for it.
         parent: the bundle that it follows: a split that both have is reweighted, so that as few keys move as can be.
         say: is told what comes next.
+        progress: gives, for a number of steps and a label, a context manager of a function to call with steps done.
 
     Raises:
-        BundleError: something of the definition is wrong, an example does not reproduce, or a limit is passed.
+        BundleError: something of the definition is wrong, an example does not reproduce, the training data
+            cannot be read or run, or a limit is passed.
         GraphError: the graph is wrong, or its models cannot stand in for each other.
         ModelError: a model cannot be loaded.
     """
@@ -65,11 +85,12 @@ def build(
     _check_experiment(definition)
     say("loading the models and running the golden examples")
     nodes = definition.nodes if parent is None else _reweighted(definition, parent)
+    reference, models = definition.reference, definition.models
     bundle.write(
         folder,
         name=definition.name,
         version=definition.version,
-        models=definition.models,
+        models=models,
         nodes=nodes,
         route=definition.route,
         golden=_with_outputs(definition),
@@ -77,13 +98,14 @@ def build(
         limits=definition.limits,
         experiment=definition.experiment,
         holdout=definition.holdout,
+        profile=None if reference is None else build_profile(reference, models, _graph(definition), progress),
     )
     manifest = manifest_of_folder(folder)
     if definition.size_bytes is not None and manifest.content_bytes > definition.size_bytes:
         raise BundleError(f"the bundle has {manifest.content_bytes} bytes; its budget is {definition.size_bytes}")
     say("rehearsing what a device will do")
     found = bundle.read(folder)
-    return Built(found, manifest, rehearse(found.folder, found.limits))
+    return Built(found, manifest, rehearse(found.folder, found.limits), read_profile(found))
 
 
 def _check_versions(definition: Definition) -> None:
@@ -109,7 +131,7 @@ def _check_experiment(definition: Definition) -> None:
     if not definition.experiment:
         return
     plan = parse_plan(definition.experiment, "the bundle")
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
+    graph = _graph(definition)
     check_plan(plan, graph, "the bundle")
     node = graph.nodes[plan.node]
     assert isinstance(node, RandomSplit)
@@ -138,9 +160,12 @@ def _complete(index: int, found: Any, models: Mapping[str, Path], dtypes: Mappin
     return {**found, "outputs": made["outputs"]}
 
 
+def _graph(definition: Definition) -> Graph:
+    return parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
+
+
 def _input_dtypes(definition: Definition) -> dict[str, Any]:
-    graph = parse_graph(definition.name, definition.nodes, definition.route, definition.models, definition.holdout)
-    sessions = bundle.open_sessions(definition.models, graph, threads=1)
+    sessions = bundle.open_sessions(definition.models, _graph(definition), threads=1)
     return {port.name: port.dtype for session in sessions.values() for port in session.signature.inputs}
 
 

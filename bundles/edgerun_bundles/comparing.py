@@ -28,8 +28,8 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
 
     Fields: ``before`` and ``after`` (name, version, digest, bytes), ``same``, ``models`` (added, removed, changed),
     ``route``, ``nodes`` (added, removed, changed: for each the fields, and for a split the share of its keys that
-    move and the shares of the arms), ``holdout``, ``golden``, ``requires``, ``limits``, ``experiment``,
-    ``transfer_bytes`` (what must be sent to where the former bundle is).
+    move and the shares of the arms), ``holdout``, ``golden``, ``profile``, ``requires``, ``limits``,
+    ``experiment``, ``transfer_bytes`` (what must be sent to where the former bundle is).
     """
     (old, old_manifest), (new, new_manifest) = before, after
     missing = new_manifest.blobs.keys() - old_manifest.blobs.keys()
@@ -44,6 +44,7 @@ def compare(before: tuple[Bundle, Manifest], after: tuple[Bundle, Manifest]) -> 
         "nodes": _nodes(old.graph, new.graph),
         "holdout": tables(*(holdout_document(one.holdout) if one.holdout else {} for one in (old.graph, new.graph))),
         "golden": [len(old.golden), len(new.golden)],
+        "profile": [_profile(*before), _profile(*after)],
         "requires": tables(_said(old.requires), _said(new.requires)),
         "limits": tables(_said(old.limits), _said(new.limits)),
         "experiment": tables(old.experiment, new.experiment),
@@ -63,6 +64,14 @@ def _models(bundle: Bundle, manifest: Manifest) -> dict[str, Any]:
         layer = layers[path.relative_to(bundle.folder).as_posix()]
         found[name] = {"digest": layer.digest, "bytes": layer.size}
     return found
+
+
+def _profile(bundle: Bundle, manifest: Manifest) -> dict[str, Any] | None:
+    if bundle.profile is None:
+        return None
+    path = bundle.profile.relative_to(bundle.folder).as_posix()
+    (layer,) = (layer for layer in manifest.layers if layer.path == path)
+    return {"digest": layer.digest, "bytes": layer.size}
 
 
 def _said(record: Any) -> dict[str, Any]:

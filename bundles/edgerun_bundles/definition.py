@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 DEFINITION_FILE = "bundle.toml"
 _NEEDED = ("name", "version", "models")
-_FIELDS = (*_NEEDED, "route", "nodes", "golden", "requires", "limits", "budget", "holdout", "experiment", "provenance")
+_CHECKED_LATER = ("requires", "limits", "budget", "holdout", "experiment", "provenance")
+_FIELDS = (*_NEEDED, "route", "nodes", "golden", "reference", *_CHECKED_LATER)
 
 
 class Definition(NamedTuple):
@@ -58,6 +59,9 @@ class Definition(NamedTuple):
     provenance: Mapping[str, Any]
     """What is said of how it came to be; it is not checked here and does not enter the bundle."""
 
+    reference: Path | None = None
+    """The training data, an npz, whose profile the bundle gets; None for none."""
+
 
 def read_definition(folder: Path) -> Definition:
     """Read the ``bundle.toml`` of a folder, and the golden examples if they are in a file of their own.
@@ -96,6 +100,7 @@ def read_definition(folder: Path) -> Definition:
         size_bytes=_size(source, _table(source, document, "budget")),
         holdout=_table(source, document, "holdout") if "holdout" in document else None,
         provenance=_table(source, document, "provenance"),
+        reference=_reference(source, document.get("reference")),
     )
 
 
@@ -131,6 +136,12 @@ def _golden(source: Path, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise BundleError(f"{source}: 'golden' must be a list of examples, or the name of a JSON file with one")
     return tuple(value)
+
+
+def _reference(source: Path, value: Any) -> Path | None:
+    if value is not None and not isinstance(value, str):
+        raise BundleError(f"{source}: 'reference' must be the path of an npz file, got {value!r:.100}")
+    return None if value is None else source.parent / value
 
 
 def _size(source: Path, budget: dict[str, Any]) -> int | None:

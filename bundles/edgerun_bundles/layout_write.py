@@ -70,8 +70,8 @@ def write_layout(
 def files_of(found: bundle.Bundle) -> list[str]:
     """Return the paths of a bundle's files, sorted."""
     document = bundle.read_json(found.folder / DESCRIPTION)
-    golden = document.get("golden")
-    paths = [DESCRIPTION, *document["models"].values(), *([] if golden is None else [golden])]
+    single = [document.get("golden"), document.get("profile")]
+    paths = [DESCRIPTION, *document["models"].values(), *(path for path in single if path is not None)]
     for path in paths:
         media_type_of(check_path(path))
     return sorted({*paths})

@@ -95,6 +95,12 @@ class Limits(NamedTuple):
     mlflow_files_max: int = 100_000
     """Parameters, tags and metrics of one MLflow run."""
 
+    reference_rows_max: int = 65_536
+    """Rows of training data that are run for a bundle's profile; of more, as many are drawn."""
+
+    reference_row_max_bytes: int = 256 * 2**20
+    """Bytes of one row of one input of the training data; some of them are in memory at a time."""
+
     index_max_bytes: int = 4 * 2**20
     """Bytes of a layout's index.json, and of a registry's list of referrers."""
 

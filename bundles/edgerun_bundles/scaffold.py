@@ -34,6 +34,10 @@ name = {name}
 version = {version}          # a bundle never changes: another one has another version
 route = {route}            # the node or model where every request starts
 
+# Training data: an array for each input (np.savez), the first axis the row. What they were like is kept in the bundle,
+# so that a report tells when what devices see is no longer like them.
+# reference = "train.npz"
+
 [models]
 {models}
 {nodes}

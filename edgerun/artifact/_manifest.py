@@ -157,8 +157,10 @@ def _parse_layer(index: int, value: Any, limits: Limits) -> Layer:
     found = parse_descriptor(value, where, limits)
     if found.media_type != media_type_of(path):
         raise BundleError(f"{where}: {path} must have the media type {media_type_of(path)!r}")
-    if path == DESCRIPTION and found.size > limits.bundle_json_max_bytes:
-        raise BundleError(f"{where}: {path} is larger than {limits.bundle_json_max_bytes} bytes")
+    is_profile = path.endswith(".bin")
+    most = limits.bundle_json_max_bytes if path == DESCRIPTION else limits.profile_max_bytes if is_profile else None
+    if most is not None and found.size > most:
+        raise BundleError(f"{where}: {path} is larger than {most} bytes")
     return Layer(path, *found)
 
 
@@ -207,10 +209,10 @@ def check_description(manifest: Manifest, raw: bytes, limits: Limits = LIMITS) -
     for field, expected in (("name", manifest.name), ("version", manifest.version)):
         if document.get(field) != expected:
             raise BundleError(f"{DESCRIPTION} has the {field} {shown(document.get(field))}, its manifest {expected!r}")
-    models, golden = document.get("models"), document.get("golden")
+    models, single = document.get("models"), [document.get("golden"), document.get("profile")]
     if not isinstance(models, Mapping):
         raise BundleError(f"{DESCRIPTION}: 'models' must be an object")
-    named = {DESCRIPTION, *map(check_path, models.values()), *([] if golden is None else [check_path(golden)])}
+    named = {DESCRIPTION, *map(check_path, models.values()), *(check_path(path) for path in single if path is not None)}
     held = {layer.path for layer in manifest.layers}
     for path in sorted(named ^ held):
         raise BundleError(f"{path} is {'in no layer' if path in named else f'named nowhere in {DESCRIPTION}'}")

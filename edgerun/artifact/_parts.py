@@ -17,6 +17,7 @@ _PATH = re.compile(r"[!-9;-\[\]-~ ]+")
 _KINDS = (
     (re.compile(r"bundle\.json"), "application/vnd.cncf.model.weight.config.v1.raw"),
     (re.compile(r"golden[^/]*\.json"), "application/vnd.cncf.model.dataset.v1.raw"),
+    (re.compile(r"profile[^/]*\.bin"), "application/vnd.cncf.model.dataset.v1.raw"),
     (re.compile(r"models/[^/]+\.onnx"), "application/vnd.cncf.model.weight.v1.raw"),
 )
 
@@ -91,7 +92,8 @@ def media_type_of(path: str) -> str:
         if pattern.fullmatch(path):
             return media_type
     raise BundleError(
-        f"the path {shown(path)} is no file of a bundle: there are bundle.json, golden*.json and models/*.onnx"
+        f"the path {shown(path)} is no file of a bundle: "
+        "there are bundle.json, golden*.json, profile*.bin and models/*.onnx"
     )
 
 

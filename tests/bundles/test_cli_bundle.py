@@ -15,6 +15,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import onnx as onnx_library
 import pytest
 
@@ -143,6 +144,7 @@ def test_every_line_that_init_comments_out_is_valid_when_it_is_not(project, invo
     folder = project(*EXPERIMENT)
     text = (folder / "bundle.toml").read_text()
     text = re.sub(r"^# (\[\w|\w+ = )", r"\1", text, flags=re.MULTILINE)
+    np.savez(folder / "train.npz", x=np.ones((3, 2), np.float32))
     (folder / "bundle.toml").write_text(text.replace('cpu = ["avx2"]', "cpu = []"))
     found = tomllib.loads(text)
     assert {"requires", "limits", "budget"} < found.keys()

@@ -16,6 +16,7 @@ from edgerun.errors import BundleError
 from edgerun_bundles.archive import write_archive
 from edgerun_bundles.attached import attachments
 from edgerun_bundles.building import build as build_bundle
+from edgerun_bundles.cli.profile_text import profile_document, profile_text
 from edgerun_bundles.cli.progress import progress_bar, say
 from edgerun_bundles.cli.provenance_options import declared_by, provenance_options
 from edgerun_bundles.cli.provenance_text import build_rows
@@ -146,7 +147,9 @@ def build(
         scratch = Path(folder_of_scratch)
         collected = None if no_provenance else _collect(folder, declared)
         former = None if parent is None else open_bundle(parent, scratch / "parent", repository)
-        built = build_bundle(definition, scratch / "bundle", None if former is None else read(former), say)
+        built = build_bundle(
+            definition, scratch / "bundle", None if former is None else read(former), say, progress_bar
+        )
         if collected is not None:
             collected = collect_models(collected, folder, _model_digests(definition, built), declared)
             collected = ended(collected, () if former is None else (_subject(manifest_of_folder(former)),))
@@ -206,6 +209,7 @@ def _document(built: Built, output: Path, layout: Layout, collected: Collected |
         "bytes": built.manifest.content_bytes,
         "models": len(built.bundle.models),
         "golden": len(built.bundle.golden),
+        "profile": profile_document(built.profile),
         "latency_s": built.rehearsal.latency_s,
         "memory_bytes": built.rehearsal.memory_bytes,
         "provenance": [referrer.digest for referrer in layout.referrers],
@@ -231,6 +235,7 @@ def _page(built: Built, output: Path, collected: Collected | None) -> str:
             if golden
             else "none: a device cannot tell whether it answers right",
         ),
+        ("profile", profile_text(built.profile)),
         ("slowest", duration_text(taken.latency_s) if golden else "unknown"),
         ("memory", f"{taken.memory_bytes:,} bytes at the peak of the process"),
         *([("provenance", "none, as was asked")] if collected is None else build_rows(collected)),

@@ -85,6 +85,7 @@ def _diff_page(document: dict[str, Any]) -> str:
         *_node_lines(document["nodes"]),
         *_table_lines("holdout", document["holdout"]),
         *_changed("golden", *document["golden"]),
+        *_changed("profile", *("none" if one is None else _short(one) for one in document["profile"])),
         *_table_lines("requires", document["requires"]),
         *_table_lines("limits", document["limits"]),
         *_table_lines("plan", document["experiment"]),

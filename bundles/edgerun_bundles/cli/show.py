@@ -12,11 +12,13 @@ from edgerun.cli.show import graph_lines
 from edgerun.enrolment import holdout_document
 from edgerun.graph import node_to_dict
 from edgerun_bundles.cli.opened import opened, shown_provenance
+from edgerun_bundles.cli.profile_text import profile_document, profile_text
 from edgerun_bundles.cli.provenance_text import provenance_lines
 from edgerun_bundles.cli.signing import REPOSITORY_OPTION
 from edgerun_bundles.onnx_header import read_header
 from edgerun_bundles.provenance.cyclonedx import cyclonedx
 from edgerun_bundles.provenance.documents import to_document
+from edgerun_bundles.reference import read_profile
 
 if TYPE_CHECKING:
     from edgerun_bundles.attached import Attached
@@ -69,6 +71,7 @@ def _document(found: Opened, attached: Attached | None) -> dict[str, Any]:
         "nodes": {name: node_to_dict(node) for name, node in bundle.graph.nodes.items()},
         "holdout": None if bundle.graph.holdout is None else holdout_document(bundle.graph.holdout),
         "golden": len(bundle.golden),
+        "profile": profile_document(read_profile(bundle)),
         "requires": _said(bundle.requires),
         "limits": _said(bundle.limits),
         "provenance": None if attached is None else to_document(attached.provenance),
@@ -86,6 +89,7 @@ def _page(found: Opened, attached: Attached | None) -> str:
         *(("file", layer.path, f"{layer.size:,} bytes, {layer.digest[:HEX_SHOWN]}") for layer in manifest.layers),
         *(("model", name, f"operator sets {_opsets(header.opsets)}") for name, header in headers.items()),
         ("golden", str(len(bundle.golden)), "examples"),
+        ("profile", "", profile_text(read_profile(bundle))),
         *(("requires", name, _text(value)) for name, value in _said(bundle.requires).items()),
         *(("limits", name, _text(value)) for name, value in _said(bundle.limits).items()),
     ]

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerun.artifact import DESCRIPTION, Descriptor, check_description
-from edgerun.errors import EdgerunError
+from edgerun.errors import EdgerunError, LogError
+from edgerun.log.training import parse_training
 from edgerun.requirements import parse_requires
 from edgerun.update.channel import Release
 from edgerun_bundles.errors import RepositoryError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgerun.artifact import Manifest
+    from edgerun.log.training import TrainingProfile
     from edgerun.update.channel import Channel
     from edgerun_bundles.repository.metadata import State
     from edgerun_bundles.repository.storage import Progress, Source
@@ -88,6 +90,23 @@ def read_version(source: Source, state: State, name: str, version: str) -> Publi
         return Published(listed, manifest, check_description(manifest, raw))
     except EdgerunError as error:
         raise RepositoryError(f"{source.where}: {name} {version}: {error}") from error
+
+
+def profile_of(source: Source, published: Published) -> TrainingProfile | None:
+    """Return the profile of the training data that a published version carries; None where it carries none.
+
+    Raises:
+        RepositoryError: it cannot be had, or cannot be read.
+    """
+    path = published.document.get("profile")
+    for layer in published.manifest.layers:
+        if layer.path == path:
+            raw = catalogue.read_blob(source, Descriptor("", layer.digest, layer.size))
+            try:
+                return parse_training(raw)
+            except LogError as error:
+                raise RepositoryError(f"{source.where}: {published.name}: {path}: {error}") from error
+    return None
 
 
 def release_of(found: Mapping[str, Any]) -> Release:

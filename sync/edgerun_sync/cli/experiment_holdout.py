@@ -67,7 +67,7 @@ def holdout(
     from edgerun_sync.experiments.held_out import holdout_card  # noqa: PLC0415 - brings scipy
     from edgerun_sync.report.holdout_text import holdout_document, holdout_text  # noqa: PLC0415 - likewise
 
-    opened = read_bundles(bundles, repository)
+    opened = [found.bundle for found in read_bundles(bundles, repository)]
     card = holdout_card(_asked(name, data, engine, opened, None if keys is None else lines_of(keys), until), alpha)
     click.echo(json_line(holdout_document(card)) if as_json else holdout_text(card))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from edgerun.bundle import Bundle
     from edgerun_bundles.experiment.published import Published
     from edgerun_sync.experiments.facts import Facts
+    from edgerun_sync.queries.training import Training
+
+
+class ReadBundle(NamedTuple):
+    """A bundle, and what was read of its files."""
+
+    bundle: Bundle
+    """Its description."""
+
+    training: Training
+    """What its training data were like."""
 
 
 def parse_time(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime:
@@ -51,8 +62,10 @@ def phases_in(repository: str | None, experiment: str) -> list[Published]:
     )
 
 
-def facts_of(phases: list[Published], data: str, engine: str | None, keys: Path | None, until: datetime) -> Facts:
-    """Ask the tables for the facts of an experiment.
+def facts_of(
+    phases: list[Published], repository: str | None, data: str, engine: str | None, keys: Path | None, until: datetime
+) -> Facts:
+    """Ask the tables for the facts of an experiment, whose phases a repository lists.
 
     Raises:
         QueryError: the engine failed.
@@ -62,10 +75,12 @@ def facts_of(phases: list[Published], data: str, engine: str | None, keys: Path 
     """
     from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
     from edgerun_sync.queries.published import published_facts  # noqa: PLC0415 - likewise
+    from edgerun_sync.queries.training import training_published  # noqa: PLC0415 - likewise
 
     known = None if keys is None else lines_of(keys)
+    training = training_published(reading(repository).source, phases[-1])
     with open_engine(data, engine) as opened:
-        return published_facts(opened, phases, until=until, keys=known)
+        return published_facts(opened, phases, until=until, keys=known, training=training)
 
 
 def kept_facts(path: Path) -> Facts:
@@ -97,7 +112,7 @@ def lines_of(path: Path) -> list[str]:
         raise ExperimentError(f"{path} cannot be read as keys, one a line, in UTF-8: {error}") from error
 
 
-def read_bundles(bundles: tuple[Path, ...], repository: str | None) -> list[Bundle]:
+def read_bundles(bundles: tuple[Path, ...], repository: str | None) -> list[ReadBundle]:
     """Return bundles as they are named; whoever looks at them later needs none of their files.
 
     Raises:
@@ -105,9 +120,10 @@ def read_bundles(bundles: tuple[Path, ...], repository: str | None) -> list[Bund
         RepositoryError: one cannot be fetched.
     """
     from edgerun_bundles.cli.opened import opened  # noqa: PLC0415 - brings the models' library
+    from edgerun_sync.queries.training import training_in  # noqa: PLC0415 - likewise
 
     found = []
     for path in bundles:
         with opened(path, repository) as one:
-            found.append(one.bundle)
+            found.append(ReadBundle(one.bundle, training_in(one.bundle)))
     return found

@@ -82,7 +82,8 @@ def promote(
     verdict = None
     if data is not None or facts is not None:
         phases = phases_in(repository, experiment)
-        found = _former(facts, phases) if facts else facts_of(phases, str(data), engine, known_keys, datetime.now(UTC))
+        asked = (phases, repository, str(data), engine, known_keys, datetime.now(UTC))
+        found = _former(facts, phases) if facts else facts_of(*asked)
         verdict = _verdict(found, arm)
     gate = verdict_gate(arm, verdict, force)
     gates = [gate._asdict()]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from fractions import Fraction
 
-    from edgerun.bundle import Bundle
+    from edgerun_sync.cli.experiment_phases import ReadBundle
     from edgerun_sync.experiments.facts import Facts
 
 
@@ -164,20 +164,21 @@ def _facts_of(
     elif bundles:
         found = _asked(str(data), engine, read_bundles(bundles, repository), keys, until)
     else:
-        found = facts_of(phases_in(repository, name), str(data), engine, keys, until)
+        found = facts_of(phases_in(repository, name), repository, str(data), engine, keys, until)
         name = found.plan.name
     if found.plan.name != name:
         raise ExperimentError(f"there is the experiment {found.plan.name!r}, and none of the name {name!r}")
     return found
 
 
-def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | None, until: datetime) -> Facts:
+def _asked(data: str, engine: str | None, read: list[ReadBundle], keys: Path | None, until: datetime) -> Facts:
     from edgerun.enrolment import gates_of  # noqa: PLC0415 - likewise
     from edgerun.graph import RandomSplit  # noqa: PLC0415 - likewise
     from edgerun_bundles.experiment.plan import check_plan, parse_plan  # noqa: PLC0415 - likewise
     from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
     from edgerun_sync.queries.experiment import Version, experiment_facts  # noqa: PLC0415 - likewise
 
+    bundles = [one.bundle for one in read]
     last = bundles[-1]
     if not last.experiment:
         raise ExperimentError(f"{last.name}@{last.version} has no experiment; name the version that has the plan last")
@@ -192,4 +193,5 @@ def _asked(data: str, engine: str | None, bundles: list[Bundle], keys: Path | No
         versions.append(Version(bundle.version, node.split, gates_of(node, bundle.graph.holdout)))
     known = None if keys is None else lines_of(keys)
     with open_engine(data, engine) as opened:
-        return experiment_facts(opened, found, last.name, versions, until=until, keys=known)
+        training = read[-1].training
+        return experiment_facts(opened, found, last.name, versions, until=until, keys=known, training=training)

@@ -123,11 +123,13 @@ def _card(hands: Hands, tables: Tables, state: State, bundle: str, name: str, no
     from edgerun_sync.experiments.scorecard import scorecard  # noqa: PLC0415 - brings scipy
     from edgerun_sync.queries.engines import open_engine  # noqa: PLC0415 - engines are slow to load
     from edgerun_sync.queries.published import published_facts  # noqa: PLC0415 - likewise
+    from edgerun_sync.queries.training import training_published  # noqa: PLC0415 - likewise
 
     phases = phases_so_far(hands.storage, state, f"{bundle}/{name}")
+    training = training_published(hands.storage, phases[-1])
     with open_engine(tables.data) as engine:
         try:
-            facts = published_facts(engine, phases, until=now, keys=_known_keys(tables, name))
+            facts = published_facts(engine, phases, until=now, keys=_known_keys(tables, name), training=training)
         except ExperimentError as error:
             return f"nothing to look at: {error}"
     return scorecard(facts)

@@ -62,10 +62,10 @@ def bridge_tail(points: NDArray[np.float64], x: float) -> float:
 
     Source: the bridge is a Markov process; the law is integrated from point to point by Gauss and Legendre's rule.
     """
-    kept = _apart(points)
-    if len(points) > POINTS_MAX or x > _FAR or not len(kept):
+    if len(points) > POINTS_MAX or x > _FAR:
         return kolmogorov_tail(x)
-    return min(1 - _within(kept, x), kolmogorov_tail(x))
+    kept = _apart(points)
+    return min(1 - _within(kept, x), kolmogorov_tail(x)) if len(kept) else kolmogorov_tail(x)
 
 
 def bridge_quantile(points: NDArray[np.float64], share: float) -> float:
@@ -74,8 +74,8 @@ def bridge_quantile(points: NDArray[np.float64], share: float) -> float:
     Source: false position with halved ends (the Illinois algorithm), on the logarithm of the chance.
     """
     high = kolmogorov_quantile(share)
-    kept = _apart(points)
-    if len(points) > POINTS_MAX or high > _FAR or not len(kept):
+    kept = _apart(points) if len(points) <= POINTS_MAX and high <= _FAR else points[:0]
+    if not len(kept):
         return high
     low = math.sqrt(float((kept * (1 - kept)).max())) * normal_quantile(1 - share / 2)  # of the widest point alone
     above, below = _log_excess(points, low, share), _log_excess(points, high, share)
@@ -111,9 +111,9 @@ def weighted_bridge(points: NDArray[np.float64], weights: NDArray[np.float64]) -
     t = points[inside]
     reach = weights[inside] * np.sqrt(t * (1 - t))
     t, reach = _grouped(t, reach)
-    less, more = np.minimum.outer(t, t), np.maximum.outer(t, t)
-    correlation = np.sqrt(less * (1 - more) / (more * (1 - less)))
-    np.fill_diagonal(correlation, 1.0)
+    odds = np.sqrt(t / (1 - t))
+    correlation = np.divide.outer(odds, odds)
+    correlation = np.minimum(correlation, correlation.T)
     folded = np.sqrt(1 - correlation**2) + correlation * np.arcsin(correlation) - 1
     return GammaLaw(math.sqrt(2 / math.pi) * float(reach.sum()), 2 / math.pi * float(reach @ folded @ reach))
 

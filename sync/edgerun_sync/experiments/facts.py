@@ -165,3 +165,6 @@ class Facts(NamedTuple):
 
     provenance: Provenance
     """Tables and queries."""
+
+    training: str = ""
+    """Which training data columns are compared with, or why with none; empty where nobody asked."""

@@ -50,6 +50,7 @@ def facts_document(facts: Facts) -> dict[str, Any]:
             "shadow_one_in": facts.models.shadow_one_in,
         },
         "drift": [_drift_document(one) for one in facts.drift],
+        "training": facts.training,
         "provenance": {name: _plain(value) for name, value in facts.provenance._asdict().items()},
     }
 
@@ -82,6 +83,7 @@ def parse_facts(document: Any, where: str) -> Facts:
                 _all(int, document["provenance"]["tables"]),
                 _all(str, document["provenance"]["queries"]),
             ),
+            training=str(document.get("training", "")),
         )
     except (BundleError, ExperimentError) as error:
         raise ExperimentError(f"{where}: {error}") from error

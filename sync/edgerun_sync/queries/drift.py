@@ -1,15 +1,15 @@
-"""Columns of inputs and outputs, this week and the week before: what their drift is measured from.
+"""Columns of inputs and outputs, this week and the week before, or in training: what their drift is measured from.
 
-Bundles carry no profile of their training data, so what came is compared with what came before. Inputs are those of
-all calls of the bundle, whoever answered; outputs are of an arm, in the versions of the experiment. Devices have their
-own ways, so each week comes with its design effect, from the rows of each device apart.
+Inputs are those of all calls of the bundle, whoever answered; outputs are of an arm, in the versions of the experiment.
+Devices have their own ways, so each week comes with its design effect, from the rows of each device apart; rows of
+training data are taken for independent. A week is gathered once, whatever it is compared with.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from edgerun.errors import LogError
 from edgerun.log.merging import merge
 from edgerun.log.payload import unpack
-from edgerun.log.profile_values import from_value
+from edgerun.log.profile_values import CELL_END, from_value
 from edgerun.log.profiles import Numbers, PortProfile, Profile, Texts
 from edgerun.log.sketch import cell_values
 from edgerun_sync.collector.arrow.answers import as_records
@@ -26,23 +26,27 @@ from edgerun_sync.experiments.facts import NUMBERS, TEXTS, DriftFacts
 from edgerun_sync.experiments.histograms import histogram, text_weights
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.queries.tables import PROFILES, between, statement
+from edgerun_sync.queries.training import UNASKED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
 
     from edgerun_sync.experiments.drift import DesignEffect
+    from edgerun_sync.experiments.histograms import Histogram
     from edgerun_sync.queries.engines import Engine
+    from edgerun_sync.queries.training import Key, Training
 
 SPAN = timedelta(days=7)
 """Of what is compared, and of what it is compared with."""
 
-SINCE = "since the week before"
+_CELL_VALUES = cell_values(np.arange(-CELL_END, CELL_END))
+"""The values that stand for all cells of a sketch."""
 
-_Key: TypeAlias = tuple[bool, str, str]
-"""Whether it is an output, its name, and of an output the arm."""
+BEFORE, TRAINING = "since the week before", "since training"
+"""What a column is compared with, as its name says."""
 
 
 class _Part(NamedTuple):
@@ -57,6 +61,9 @@ class _Numbers(NamedTuple):
 
     devices: NDArray[np.int64]
     """Of each profile."""
+
+    places: NDArray[np.int64]
+    """Of each cell, in `_CELL_VALUES`."""
 
     values: NDArray[np.float64]
     """Of each cell."""
@@ -92,13 +99,22 @@ class _Rows(NamedTuple):
     missing: NDArray[np.float64]
     """By device."""
 
+    histogram: Histogram
+    """All of it."""
+
 
 def drift_facts(
-    engine: Engine, bundle: str, versions: Sequence[str], arms: Sequence[str], until: datetime
+    engine: Engine,
+    bundle: str,
+    versions: Sequence[str],
+    arms: Sequence[str],
+    until: datetime,
+    training: Training = UNASKED,
 ) -> tuple[DriftFacts, ...]:
     """Return the columns of the last week beside those of the week before, inputs first, at most as limits allow.
 
-    A column that is new has an empty reference. Of more profiles than the limit, some are drawn by their hash.
+    Where training data are known, each column comes a second time, beside those. A column that is new has an empty
+    reference. Of more profiles than the limit, some are drawn by their hash.
 
     Args:
         engine: that has the tables.
@@ -106,15 +122,21 @@ def drift_facts(
         versions: of the experiment.
         arms: whose outputs are watched.
         until: the end of the last week.
+        training: what the training data were like.
 
     Raises:
         QueryError: the engine failed.
     """
     weeks = [_week(engine, bundle, versions, arms, until - shift) for shift in (SPAN, timedelta(0))]
     found: list[DriftFacts] = []
+    left = LIMITS.drift_columns_max
     for key, current in sorted(weeks[1].items()):
-        reference = _alike(weeks[0].get(key, []), current[0].port)
-        found += _columns(key, reference, _alike(current, current[0].port), LIMITS.drift_columns_max - len(found))
+        references = {BEFORE: _alike(weeks[0].get(key, []), current[0].port)}
+        if training.ports:
+            trained = [_Part(0, training.ports[key])] if key in training.ports else []
+            references[TRAINING] = _alike(trained, current[0].port)
+        found += _columns(key, references, _alike(current, current[0].port), left)
+        left -= min(left, current[0].port.columns)
     return tuple(found)
 
 
@@ -141,9 +163,9 @@ def _hash(text: str) -> int:  # type: ignore[empty-body]  # the engine has it
 
 def _week(
     engine: Engine, bundle: str, versions: Sequence[str], arms: Sequence[str], until: datetime
-) -> dict[_Key, list[_Part]]:
+) -> dict[Key, list[_Part]]:
     """The ports of all profiles that can be read."""
-    found: dict[_Key, list[_Part]] = {}
+    found: dict[Key, list[_Part]] = {}
     devices: dict[str, int] = {}
     for row in as_records(engine.reader(statement(profile_sample(bundle, until), engine.dialect))):
         device = devices.setdefault(row["device"], len(devices))
@@ -170,25 +192,32 @@ def _alike(parts: Sequence[_Part], port: PortProfile) -> list[_Part]:
     ]
 
 
-def _columns(key: _Key, reference: list[_Part], current: list[_Part], most: int) -> Iterator[DriftFacts]:
+def _columns(key: Key, references: Mapping[str, list[_Part]], current: list[_Part], most: int) -> Iterator[DriftFacts]:
     is_output, port, arm = key
     width = current[0].port.columns
     is_text = isinstance(current[0].port.what, Texts)
-    numbers = [] if is_text or most <= 0 else [_numbers(parts, width) for parts in (reference, current)]
+    numbers = {} if is_text or most <= 0 else {since: _numbers(parts, width) for since, parts in references.items()}
+    now = _numbers(current, width) if numbers else None
     for column in range(min(width, most)):
         name = port if width == 1 else f"{port}[{column}]"
-        title = f"{name} of {arm}, {SINCE}" if is_output else f"{name}, {SINCE}"
-        if is_text:
-            yield _of_texts(title, reference, current, column)
+        name = f"{name} of {arm}" if is_output else name
+        if now is None:
+            for since, parts in references.items():
+                yield _of_texts(f"{name}, {since}", parts, current, column)
         else:
-            yield _of_numbers(title, [_rows(side, column) for side in numbers])
+            rows = {since: _rows(side, column) for since, side in numbers.items()}
+            yield from _of_numbers(name, rows, _rows(now, column))
 
 
-def _of_numbers(title: str, rows: Sequence[_Rows]) -> DriftFacts:
-    sides = [histogram(side.values, side.weights, float(side.missing.sum())) for side in rows]
-    borders = psi_borders(sides[0])
-    first, second = (_effect(_binned(side, borders)) for side in rows)
-    return DriftFacts(title, sides[0], sides[1], NUMBERS, (first, second))
+def _of_numbers(name: str, references: Mapping[str, _Rows], current: _Rows) -> Iterator[DriftFacts]:
+    """One column beside each reference; it is counted once, in the bins of all of them."""
+    borders = {since: psi_borders(side.histogram) for since, side in references.items()}
+    every = np.unique(np.concatenate([*borders.values()]))
+    counted = _binned(current, every)
+    for since, side in references.items():
+        own = borders[since]
+        effects = _effect(_binned(side, own)), _effect(_joined(counted, every, own))
+        yield DriftFacts(f"{name}, {since}", side.histogram, current.histogram, NUMBERS, effects)
 
 
 def _numbers(parts: Sequence[_Part], width: int) -> _Numbers:
@@ -206,10 +235,12 @@ def _numbers(parts: Sequence[_Part], width: int) -> _Numbers:
     weights = np.concatenate([np.array([]), *(what.weight.astype(np.float64) for what in whats)])
     zeros = tables["finite"] - tables["unsketched"] - np.bincount(place, weights, len(held)).reshape(shape)
     order = np.argsort(place % width, kind="stable")
+    places = cells[order] + CELL_END
     counts = held.reshape(shape).sum(axis=0)
     return _Numbers(
         devices=devices,
-        values=cell_values(cells[order]),
+        places=places,
+        values=_CELL_VALUES[places],
         weights=weights[order],
         owners=devices[place[order] // width],
         ends=np.concatenate([[0], np.cumsum(counts)]),
@@ -225,11 +256,17 @@ def _rows(found: _Numbers, column: int) -> _Rows:
     own = slice(int(found.ends[column]), int(found.ends[column + 1]))
     nothing = np.zeros(len(found.devices))
     devices = 1 + int(found.devices.max(initial=0))
+    missing = np.bincount(found.devices, found.missing[:, column], devices).astype(np.float64)
+    counts = np.bincount(found.places[own], found.weights[own])
+    held = np.flatnonzero(counts)  # cells are counted by their numbers: that takes no sorting
+    values = np.concatenate([_CELL_VALUES[held], [0.0], found.means[:, column]])
+    weights = np.concatenate([counts[held], [found.zeros[:, column].sum()], found.unsketched[:, column]])
     return _Rows(
         np.concatenate([found.values[own], nothing, found.means[:, column]]),
         np.concatenate([found.weights[own], found.zeros[:, column], found.unsketched[:, column]]),
         np.concatenate([found.owners[own], found.devices, found.devices]),
-        np.bincount(found.devices, found.missing[:, column], devices).astype(np.float64),
+        missing,
+        histogram(values, weights, float(missing.sum())),
     )
 
 
@@ -239,6 +276,14 @@ def _binned(rows: _Rows, borders: NDArray[np.float64]) -> NDArray[np.float64]:
     place = rows.devices * bins + np.searchsorted(borders, rows.values)
     counts = np.bincount(place, rows.weights, len(rows.missing) * bins).reshape(-1, bins)
     return np.column_stack([counts, rows.missing])
+
+
+def _joined(
+    counts: NDArray[np.float64], borders: NDArray[np.float64], fewer: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Rows of each device in fewer bins, whose borders are among those of the bins that they were counted in."""
+    starts = np.searchsorted(borders, np.concatenate([[-np.inf], fewer]), side="right")
+    return np.column_stack([np.add.reduceat(counts[:, :-1], starts, axis=1), counts[:, -1]])
 
 
 def _of_texts(title: str, reference: list[_Part], current: list[_Part], column: int) -> DriftFacts:

@@ -30,6 +30,7 @@ from edgerun_sync.queries.experiment_health import health_facts, keys_of, points
 from edgerun_sync.queries.experiment_models import Asked, model_facts
 from edgerun_sync.queries.gathering import Keeper, Source, devices_of, gather, with_phases
 from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, is_one_of
+from edgerun_sync.queries.training import UNASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from edgerun_sync.queries.engines import Engine
     from edgerun_sync.queries.estimates import Cell, Latencies
     from edgerun_sync.queries.gathering import Gathered
+    from edgerun_sync.queries.training import Training
 
 PAST_DAYS = 28
 """Days before an experiment that its covariates are of."""
@@ -69,6 +71,7 @@ def experiment_facts(
     *,
     until: datetime,
     keys: Sequence[str] | None = None,
+    training: Training = UNASKED,
 ) -> Facts:
     """Return the facts of an experiment.
 
@@ -80,6 +83,7 @@ def experiment_facts(
         until: what came later is not looked at.
         keys: keys that are known whether or not they were heard of, such as a list of all customers: with them,
             assignments are audited. Of experiments by device or request, none are needed.
+        training: what the training data of the version that is served now were like.
 
     Raises:
         QueryError: the engine failed.
@@ -121,8 +125,9 @@ def experiment_facts(
         ),
         health=health_facts(engine, plan, ran, events, devices, gathered, begin + (until - begin) / 2, points),
         models=model_facts(engine, Asked(plan, bundle, names, begin, events, labels), source.calls, gathered.units),
-        drift=drift_facts(engine, bundle, names, arms, until),
+        drift=drift_facts(engine, bundle, names, arms, until, training),
         provenance=Provenance(version("edgerun"), dict(engine.versions), keeper.queries),
+        training=training.says,
     )
 
 

@@ -9,6 +9,7 @@ from edgerun.graph import RandomSplit
 from edgerun_bundles.experiment.plan import check_plan
 from edgerun_bundles.experiment.versions import graph_of, plan_of
 from edgerun_sync.queries.experiment import Version, experiment_facts
+from edgerun_sync.queries.training import UNASKED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +18,16 @@ if TYPE_CHECKING:
     from edgerun_bundles.experiment.published import Published
     from edgerun_sync.experiments.facts import Facts
     from edgerun_sync.queries.engines import Engine
+    from edgerun_sync.queries.training import Training
 
 
 def published_facts(
-    engine: Engine, phases: Sequence[Published], *, until: datetime, keys: Sequence[str] | None = None
+    engine: Engine,
+    phases: Sequence[Published],
+    *,
+    until: datetime,
+    keys: Sequence[str] | None = None,
+    training: Training = UNASKED,
 ) -> Facts:
     """Return the facts of an experiment.
 
@@ -29,6 +36,7 @@ def published_facts(
         phases: its versions, in the order in which they were published; the last has the plan that counts.
         until: what came later is not looked at.
         keys: keys that are known; see `experiment_facts`.
+        training: the training data of the last version.
 
     Raises:
         QueryError: the engine failed.
@@ -43,4 +51,5 @@ def published_facts(
         node = graph.nodes[plan.node]
         assert isinstance(node, RandomSplit)  # check_plan() has seen to it
         versions.append(Version(phase.listed.version, node.split, gates_of(node, graph.holdout)))
-    return experiment_facts(engine, plan, phases[-1].listed.name, versions, until=until, keys=keys)
+    name = phases[-1].listed.name
+    return experiment_facts(engine, plan, name, versions, until=until, keys=keys, training=training)

@@ -161,7 +161,7 @@ def view_of(card: Scorecard) -> View:
         labels=label_table(facts),
         models=model_tables(card),
         curves=curves(card),
-        drift=tuple(_drifts(card.drift)),
+        drift=(*_drifts(card.drift), *([facts.training] if facts.training else [])),
         notes=tuple(_notes(card)),
         origin=(
             ("edgerun", facts.provenance.edgerun),

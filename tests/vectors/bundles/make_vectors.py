@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import struct
 import sys
 from pathlib import Path
 
@@ -127,7 +128,59 @@ for name, data in [
 tar += bytes(1024)
 tar += bytes(-len(tar) % 10240)
 
+
+def msgpack(value):
+    """A value as msgpack has it, of the few kinds that a profile needs."""
+    if value is None or isinstance(value, bool):
+        return bytes([0xC0 if value is None else 0xC2 + value])
+    if isinstance(value, int):
+        return bytes([value]) if value < 128 else b"\xcd" + value.to_bytes(2, "big")
+    if isinstance(value, float):
+        return b"\xcb" + struct.pack(">d", value)
+    if isinstance(value, bytes):
+        return bytes([0xC4, len(value)]) + value
+    if isinstance(value, str):
+        return bytes([0xA0 + len(value)]) + value.encode()
+    if isinstance(value, list):
+        return bytes([0x90 + len(value)]) + b"".join(map(msgpack, value))
+    head = bytes([0x80 + len(value)]) if len(value) < 16 else b"\xde" + len(value).to_bytes(2, "big")
+    return head + b"".join(msgpack(part) for pair in value.items() for part in pair)
+
+
+def port(name, is_output, factor):
+    """Of the rows 1, 1 and 2, all doubled where the factor is 2; the cell of 1 is 8128, and 64 make an octave."""
+    head = {"name": name, "is_output": is_output, "type": 1, "columns": 1, "seen": 3, "unlike": 0}
+    counts = {"count": 3, "missing": 0, "infinite": 0, "zero": 0, "unsketched": 0}
+    floats = {"min": factor * 1.0, "max": factor * 2.0, "mean": factor * 4 / 3, "m2": factor**2 * 2 / 3}
+    first = 8128 + 64 * (factor - 1)
+    sketch = {
+        "cells": 2,
+        "cell": [0, first, bytes([0, 7]), bytes(1)],  # first + 0, first + 64: seven bits, of which six zeros are kept
+        "weight": [0, 1, bytes([1, 0]), b""],  # 1 + 1, 1 + 0
+    }
+    return {**head, **counts, **floats, **sketch}
+
+
+def summed_up(model, ports):
+    """A profile that knows of no bundle, arm, node and time."""
+    names = {"bundle": None, "version": None, "model": model, "arm": None, "node": None}
+    return {**names, "begin": 0, "end": 0, "ports": ports}
+
+
+profile = msgpack(
+    {
+        "format": 1,
+        "rows": 3,
+        "of": 5,
+        "profiles": [summed_up(None, [port("x", False, 1)]), summed_up("m", [port("y", True, 2)])],
+    }
+)
+# a zstd frame (RFC 8878): magic, one segment with its size in two bytes, and the last block, raw
+frame = b"\x28\xb5\x2f\xfd\x60" + (len(profile) - 256).to_bytes(2, "little")
+frame += (len(profile) << 3 | 1).to_bytes(3, "little") + profile
+
 MADE = {
+    "profile.bin": frame,
     "config.json": config,
     "manifest.json": manifest,
     "referrer.json": referrer,
@@ -140,6 +193,7 @@ MADE = {
             ("manifest.json", manifest),
             ("referrer.json", referrer),
             ("toy.tar", tar),
+            ("profile.bin", frame),
         ]
     ).encode(),
 }
