@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edgerun_sync.collector.arrow.schemas import CODED_MAPS
+
 if TYPE_CHECKING:
     from edgerun.log.chunks import Chunk
     from edgerun.log.columns import Array
@@ -94,16 +96,16 @@ def _texts(part: Slice) -> Any:
     columns = [{name: values for name, values in chunk.outputs.items() if _is_text(values)} for chunk in part.chunks]
     items = [np.stack([*of_chunk.values()], axis=1).reshape(-1) for of_chunk in columns if of_chunk]
     if not items:
-        return pa.nulls(part.n, pa.map_(pa.string(), pa.string()))
+        return pa.nulls(part.n, CODED_MAPS["texts"])
     return _maps(part, columns, pa.array(np.concatenate(items), pa.string()))
 
 
 def _maps(part: Slice, columns: list[dict[str, Array]], items: Any) -> Any:
     """Maps of the names of a chunk's columns to each row's items."""
     listed: dict[str, int] = {}
-    codes = [np.array([listed.setdefault(name, len(listed)) for name in names], np.int64) for names in columns]
+    codes = [np.array([listed.setdefault(name, len(listed)) for name in names], np.int32) for names in columns]
     counts = np.repeat([len(names) for names in columns], part.lengths)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     of_items = [np.tile(code, chunk.n) for code, chunk in zip(codes, part.chunks, strict=True)]
-    keys = pa.array([*listed], pa.string()).take(pa.array(np.concatenate(of_items)))
+    keys = pa.DictionaryArray.from_arrays(pa.array(np.concatenate(of_items)), pa.array([*listed], pa.string()))
     return pa.MapArray.from_arrays(pa.array(offsets), keys, items)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
+from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema, sliced_schema
 from edgerun_sync.collector.arrow.tables import SLICE_ROWS, slices
 from edgerun_sync.errors import ContentError, TableError
 
@@ -27,7 +27,7 @@ _FOLLOWING = ("time", "clock", "row", "sequence", "batch_time", "begin", "end")
 """Integers that mostly follow each other: their differences are what is written."""
 _VARIED = {"score", "difference"}
 """Floats that seldom repeat: a dictionary of them would take twice the bytes and three times the time."""
-_LEAVES = {"outputs": "outputs.key_value.key"}
+_LEAVES = {"outputs": "outputs.key_value.key", "texts": "texts.key_value.key"}
 """Of a map, the part that repeats."""
 _NESTED = {"outputs", "texts", "lost", "errors", "flags"}
 _ASIDE = {
@@ -80,7 +80,7 @@ def day_files(rows: Rows, table: str) -> list[DayFile]:
 
 
 def _day_files(rows: Rows, table: str) -> list[DayFile]:
-    schema, writers = file_schema(SCHEMAS[table]), dict[int, _Writer]()
+    schema, writers = sliced_schema(SCHEMAS[table]), dict[int, _Writer]()
     for sliced in slices(rows, table):
         days = np.unique(sliced.day).tolist()
         for day in days:

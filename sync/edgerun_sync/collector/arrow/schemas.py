@@ -103,6 +103,17 @@ CODED = pa.dictionary(pa.int32(), pa.string())
 """Texts of which few are distinct, before they are in a file."""
 _FEW = {"device", "boot", "epoch", "kind", "label", *_TEXTS_OF_A_SOURCE}
 """Columns of few distinct texts: they are written from their codes, without a look at each text."""
+CODED_MAPS = {"outputs": pa.map_(CODED, pa.float64()), "texts": pa.map_(CODED, pa.string())}
+"""Maps of few distinct names, likewise; only those that are made here, for nothing makes them of maps of texts."""
+
+
+def sliced_schema(schema: pa.Schema) -> pa.Schema:
+    """Return what a file is written from where rows become columns: as `file_schema`, and names in maps as codes.
+
+    What a reader finds in the file is the schema itself.
+    """
+    fields = [field.with_type(CODED_MAPS.get(field.name, field.type)) for field in file_schema(schema)]
+    return pa.schema(fields)
 
 
 def file_schema(schema: pa.Schema) -> pa.Schema:
