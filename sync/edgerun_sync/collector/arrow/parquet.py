@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema, sliced_schema
+from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
 from edgerun_sync.collector.arrow.tables import SLICE_ROWS, slices
 from edgerun_sync.errors import ContentError, TableError
 
@@ -31,7 +31,9 @@ _LEAVES = {"outputs": "outputs.key_value.key", "texts": "texts.key_value.key"}
 """Of a map, the part that repeats."""
 _NESTED = {"outputs", "texts", "lost", "errors", "flags"}
 _ASIDE = {
+    "clock",
     "boot",
+    "epoch",
     "assignment",
     "fallback",
     "route",
@@ -39,6 +41,7 @@ _ASIDE = {
     "nonfinite",
     "failed",
     "disagrees",
+    "score",
     "error",
     "message",
 }
@@ -80,11 +83,11 @@ def day_files(rows: Rows, table: str) -> list[DayFile]:
 
 
 def _day_files(rows: Rows, table: str) -> list[DayFile]:
-    schema, writers = sliced_schema(SCHEMAS[table]), dict[int, _Writer]()
+    writers = dict[int, _Writer]()
     for sliced in slices(rows, table):
         days = np.unique(sliced.day).tolist()
         for day in days:
-            writer = writers.get(day) or writers.setdefault(day, _Writer(schema))
+            writer = writers.get(day) or writers.setdefault(day, _Writer(sliced.table.schema))
             own = sliced.table if len(days) == 1 else sliced.table.filter(pa.array(sliced.day == day))
             writer.write(own)
     return [writer.close((_FIRST_DAY + timedelta(days=day)).isoformat()) for day, writer in sorted(writers.items())]

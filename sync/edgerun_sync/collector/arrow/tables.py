@@ -23,7 +23,7 @@ from edgerun_sync.collector.arrow.columns import (
     where,
 )
 from edgerun_sync.collector.arrow.outputs import output_columns
-from edgerun_sync.collector.arrow.schemas import SCHEMAS, sliced_schema
+from edgerun_sync.collector.arrow.schemas import sliced_schema
 from edgerun_sync.collector.expanding import divided
 from edgerun_sync.limits import LIMITS
 
@@ -76,7 +76,7 @@ def slices(rows: Rows, table: str) -> Iterator[Sliced]:
         for part in _slices(rows, kind):
             columns, day = where(part)
             columns |= _columns(part, kind)
-            schema = sliced_schema(SCHEMAS[table])
+            schema = sliced_schema(table)
             arrays = [_fitted(columns.get(field.name), field.type, part.n) for field in schema]
             yield Sliced(pa.table(arrays, schema=schema), day)
 
