@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import zstandard
@@ -28,6 +29,24 @@ _DENSE = zstandard.ZstdCompressionParameters(
     chain_log=14,
     window_log=WINDOW_LOG,
 )
+
+
+class _Decompressing(threading.local):
+    """A thread's decompressor: to make one, with its memory, takes half as long as to use it."""
+
+    def __init__(self) -> None:
+        self._bytes_max = 0
+        self._found: zstandard.ZstdDecompressor | None = None
+
+    def upto(self, bytes_max: int) -> zstandard.ZstdDecompressor:
+        """Return one for payloads of so many bytes."""
+        if self._found is None or self._bytes_max != bytes_max:
+            self._found = zstandard.ZstdDecompressor(max_window_size=max(1024, 2 * bytes_max))
+            self._bytes_max = bytes_max
+        return self._found
+
+
+_decompressing = _Decompressing()
 
 
 def pack(value: Any) -> bytes:
@@ -83,7 +102,6 @@ def decompress(stored: bytes, bytes_max: int) -> bytes:
         size = zstandard.frame_content_size(stored)
         if not 0 <= size <= bytes_max:
             raise LogError(f"a payload of {size} bytes: at most {bytes_max} are allowed")
-        decompressor = zstandard.ZstdDecompressor(max_window_size=max(1024, 2 * bytes_max))
-        return decompressor.decompress(stored, allow_extra_data=False)
+        return _decompressing.upto(bytes_max).decompress(stored, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise LogError(f"not a zstd frame: {error}") from error

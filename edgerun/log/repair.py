@@ -33,7 +33,10 @@ class Timeline(NamedTuple):
 
     def wall_us(self, monotonic_us: Array) -> Array:
         """Return times as microseconds since 1970, int64, of any number of times of the monotonic clock, int64."""
-        place = np.searchsorted(self.frames_us, monotonic_us)
+        if not len(monotonic_us):
+            return monotonic_us
+        first, last = np.searchsorted(self.frames_us, [monotonic_us.min(), monotonic_us.max()])
+        place = last if first == last else np.searchsorted(self.frames_us, monotonic_us)  # of one frame they have one
         found: Array = np.maximum(monotonic_us + self.difference_us[place], self.floor_us[place])
         return found
 

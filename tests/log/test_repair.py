@@ -134,3 +134,8 @@ def test_between_two_steps_the_order_is_kept_whatever_came_before(anchors, times
     for number in range(len(later_steps) + 1):
         readings = found.wall_us(times[run == number])
         assert bool((np.diff(readings) >= 0).all())
+
+
+@given(anchors=ANCHORS, times=st.lists(TIMES))
+def test_times_are_read_together_as_each_is_alone(anchors, times):
+    assert repaired(anchors, times) == [repaired(anchors, [time_us])[0] for time_us in times]

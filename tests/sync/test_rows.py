@@ -21,9 +21,10 @@ from edgerun.log.policy import Capture
 from edgerun.log.rows import Note
 from edgerun.log.writer import LogWriter
 from edgerun_bundles import recipes
+from edgerun_sync.collector.arrow import tables
 from edgerun_sync.collector.arrow.parquet import day_files
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
-from edgerun_sync.collector.arrow.tables import KINDS, slices
+from edgerun_sync.collector.arrow.tables import KINDS, lacking, slices
 from edgerun_sync.collector.batches import Filling
 from edgerun_sync.collector.keys import Landed
 from edgerun_sync.collector.rows import decode, rows_of
@@ -34,6 +35,7 @@ from vectors.log import log_reference as reference
 
 AT_US = 1_700_000_000_000_000
 SHADOW = Row(Kind.SHADOW, 5_000, 3, 2, 1000, None, 5, 0.25, ((1, 7, (4,)), (2, 1, (1, 0.5))))
+ERROR = Row(Kind.ERROR, 7, 9, 1, value={"error": "ModelError", "message": "it failed"})
 
 
 def folder_rows(folder, device="oven", at_us=AT_US):
@@ -49,13 +51,13 @@ def segment_rows(*segments, at_us=AT_US, device="oven"):
 
 def table_of(rows, name):
     """All rows of a table as dicts, in the order of streams and rows; through Parquet, as they will be read."""
-    found = []
+    found, missing = [], dict.fromkeys(SCHEMAS[name].names)
     for file in day_files(rows, name):
         read = pq.read_table(io.BytesIO(file.data))
         assert read.num_rows == file.rows == json.loads(file.stats)["numRecords"]
         columns = {column: read[column].to_pylist() for column in read.schema.names}
         found += [
-            {"day": date.fromisoformat(file.day), **dict(zip(columns, row, strict=True))}
+            {**missing, "day": date.fromisoformat(file.day), **dict(zip(columns, row, strict=True))}
             for row in zip(*columns.values(), strict=True)
         ]
     return sorted(found, key=lambda row: (row["device"], row["epoch"], row["row"]))
@@ -171,9 +173,8 @@ def written(folder, rows, notes=()):
 
 
 def test_errors_losses_and_what_happened_have_their_columns(tmp_path):
-    error = Row(Kind.ERROR, 7, 9, 1, value={"error": "ModelError", "message": "it failed"})
     notes = [Note(Kind.LOSS, 8, {"reason": "budget", "rows": 3}), Note(Kind.LIFECYCLE, 9, {"event": "activated"})]
-    rows = folder_rows(written(tmp_path, [error, SHADOW], notes))
+    rows = folder_rows(written(tmp_path, [ERROR, SHADOW], notes))
     shadow, failed = sorted(table_of(rows, "events"), key=lambda event: event["kind"] == "error")
     assert (failed["error"], failed["message"], failed["kind"], failed["sequence"]) == (
         "ModelError", "it failed", "error", 9,
@@ -356,11 +357,30 @@ def test_tables_have_the_columns_of_the_protocol(tmp_path):
         (file,) = day_files(rows, name)
         read = pq.read_schema(pa.BufferReader(file.data))
         wanted = SCHEMAS[name].remove(SCHEMAS[name].get_field_index("day"))
-        assert read.names == wanted.names
+        missing = lacking(rows, name)
+        assert read.names == [column for column in wanted.names if column not in missing]
         for field in wanted:
+            if field.name in missing:
+                continue
             if not pa.types.is_map(field.type):
                 assert read.field(field.name).type == field.type, field.name
         assert sliced.table.num_rows == file.rows == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "missing"),
+    [
+        ([call(0)], {"fallback", "node", "disagrees", "difference", "texts", "error", "message"}),
+        ([SHADOW], {"fallback", "node", "texts", "error", "message"}),
+        ([call(0), SHADOW, ERROR], {"fallback", "node", "texts"}),
+    ],
+)
+def test_a_file_goes_without_the_columns_that_none_of_its_rows_has(tmp_path, monkeypatch, rows, missing):
+    found = folder_rows(written(tmp_path, rows))
+    assert lacking(found, "events") == missing
+    without = table_of(found, "events")
+    monkeypatch.setattr(tables, "lacking", lambda *_: set())
+    assert table_of(found, "events") == without
 
 
 def test_a_batch_is_full_at_its_limits():

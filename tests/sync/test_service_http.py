@@ -329,3 +329,24 @@ def test_a_connection_that_breaks_off_within_a_body_is_no_failure_of_the_collect
     while counted not in collector.ask("GET", "/metrics").text:
         assert time.monotonic() < end
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+QUICK_AT_FIRST, ASKED = 24, 8
+"""Linux acknowledges what comes first on a connection at once, and then waits for what could go with it."""
+DELAYED_S = 0.04
+"""The least that it waits."""
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="other systems are not told when to acknowledge")
+def test_a_body_that_is_sent_after_its_head_does_not_wait_for_a_delayed_acknowledgement(collector):
+    host, port = collector.url.removeprefix("http://").split(":")
+    head, body = b"POST /v1/enroll HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n", b"x" * 2000
+    taken_s = []
+    with socket.create_connection((host, int(port)), timeout=10) as connection:  # with Nagle's algorithm
+        for _ in range(QUICK_AT_FIRST + ASKED):
+            started = time.monotonic()
+            connection.sendall(head)
+            connection.sendall(body)
+            assert connection.recv(2000).startswith(b"HTTP/1.1 401")
+            taken_s.append(time.monotonic() - started)
+    assert min(taken_s[QUICK_AT_FIRST:]) < DELAYED_S

@@ -27,11 +27,13 @@ _FOLLOWING = ("time", "clock", "row", "sequence", "batch_time", "begin", "end")
 """Integers that mostly follow each other: their differences are what is written."""
 _VARIED = {"score", "difference"}
 """Floats that seldom repeat: a dictionary of them would take twice the bytes and three times the time."""
-_LEAVES = {"outputs": "outputs.key_value.key"}
+_LEAVES = {"outputs": "outputs.key_value.key", "texts": "texts.key_value.key"}
 """Of a map, the part that repeats."""
 _NESTED = {"outputs", "texts", "lost", "errors", "flags"}
 _ASIDE = {
+    "clock",
     "boot",
+    "epoch",
     "assignment",
     "fallback",
     "route",
@@ -39,6 +41,7 @@ _ASIDE = {
     "nonfinite",
     "failed",
     "disagrees",
+    "score",
     "error",
     "message",
 }
@@ -80,11 +83,11 @@ def day_files(rows: Rows, table: str) -> list[DayFile]:
 
 
 def _day_files(rows: Rows, table: str) -> list[DayFile]:
-    schema, writers = file_schema(SCHEMAS[table]), dict[int, _Writer]()
+    writers = dict[int, _Writer]()
     for sliced in slices(rows, table):
         days = np.unique(sliced.day).tolist()
         for day in days:
-            writer = writers.get(day) or writers.setdefault(day, _Writer(schema))
+            writer = writers.get(day) or writers.setdefault(day, _Writer(sliced.table.schema))
             own = sliced.table if len(days) == 1 else sliced.table.filter(pa.array(sliced.day == day))
             writer.write(own)
     return [writer.close((_FIRST_DAY + timedelta(days=day)).isoformat()) for day, writer in sorted(writers.items())]

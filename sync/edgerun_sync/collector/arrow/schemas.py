@@ -103,6 +103,25 @@ CODED = pa.dictionary(pa.int32(), pa.string())
 """Texts of which few are distinct, before they are in a file."""
 _FEW = {"device", "boot", "epoch", "kind", "label", *_TEXTS_OF_A_SOURCE}
 """Columns of few distinct texts: they are written from their codes, without a look at each text."""
+CODED_MAPS = {"outputs": pa.map_(CODED, pa.float64()), "texts": pa.map_(CODED, pa.string())}
+"""Maps of few distinct names, likewise; only those that are made here, for nothing makes them of maps of texts."""
+
+
+_KNOWN = {"device", "time", "clock", "epoch", "row", "batch_time"}
+"""What is known of every row of a segment."""
+_KNOWN_OF_EVENTS = {"id", "sequence", "kind"}
+"""What is known of every event besides."""
+
+
+def sliced_schema(table: str) -> pa.Schema:
+    """Return what a file of rows of segments is written from: as `file_schema`, and names in maps as codes.
+
+    What no row lacks is required there, so that no bit of each row says that it is not missing; a table has it as
+    nullable all the same.
+    """
+    known = _KNOWN | (_KNOWN_OF_EVENTS if table == "events" else set())
+    fields = (field.with_nullable(field.name not in known) for field in file_schema(SCHEMAS[table]))
+    return pa.schema([field.with_type(CODED_MAPS.get(field.name, field.type)) for field in fields])
 
 
 def file_schema(schema: pa.Schema) -> pa.Schema:

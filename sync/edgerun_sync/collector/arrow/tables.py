@@ -22,8 +22,8 @@ from edgerun_sync.collector.arrow.columns import (
     slice_of,
     where,
 )
-from edgerun_sync.collector.arrow.outputs import output_columns
-from edgerun_sync.collector.arrow.schemas import SCHEMAS, file_schema
+from edgerun_sync.collector.arrow.outputs import is_text, output_columns
+from edgerun_sync.collector.arrow.schemas import sliced_schema
 from edgerun_sync.collector.expanding import divided
 from edgerun_sync.limits import LIMITS
 
@@ -66,17 +66,32 @@ def count(rows: Rows, table: str) -> int:
     return len(rows.check_ins) if table == CHECK_INS else rows.count(*KINDS[table])
 
 
+def lacking(rows: Rows, table: str) -> set[str]:
+    """Return columns that no row of a table has here: its files go without them, and readers find nothing there."""
+    if table != "events":
+        return set()
+    found = set() if rows.count(Kind.ERROR) else {"error", "message"}
+    chunks = [chunk for kind in (Kind.CALL, Kind.SHADOW) for chunk in rows.chunks.get(kind, ())]
+    if all(chunk.columns.get("difference") is None for chunk in chunks):
+        found |= {"difference", "disagrees"}
+    if not any(is_text(values) for chunk in chunks for values in chunk.outputs.values()):
+        found.add("texts")
+    sources = [source for source in rows.sources if source is not None]
+    return found | {name for name in _OF_EVENTS if all(getattr(source, name) is None for source in sources)}
+
+
 def slices(rows: Rows, table: str) -> Iterator[Sliced]:
     """Yield the rows of one table."""
     if table == CHECK_INS:
         if rows.check_ins:
             yield Sliced(*check_in_columns(rows.at_us, rows.check_ins))
         return
+    missing = lacking(rows, table)
+    schema = pa.schema([field for field in sliced_schema(table) if field.name not in missing])
     for kind in KINDS[table]:
         for part in _slices(rows, kind):
             columns, day = where(part)
             columns |= _columns(part, kind)
-            schema = file_schema(SCHEMAS[table])
             arrays = [_fitted(columns.get(field.name), field.type, part.n) for field in schema]
             yield Sliced(pa.table(arrays, schema=schema), day)
 

@@ -22,6 +22,8 @@ BACKLOG = 2048
 KEEP_ALIVE_S = 75
 STOP_S = 8
 """How long requests that are under way may take when the server is told to stop."""
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Linux has it: says that what has come is to be acknowledged to the sender's TCP at once, this time."""
 
 
 class _ImpatientProtocol(HttpToolsProtocol):
@@ -44,6 +46,9 @@ class _ImpatientProtocol(HttpToolsProtocol):
         self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
         if self._head_bytes > LIMITS.head_max_bytes and not self.transport.is_closing():
             self.transport.close()
+        cycle: Any = self.cycle
+        if cycle is not None and cycle.more_body and not cycle.response_complete:
+            self._acknowledge()
 
     def on_message_begin(self) -> None:
         """See HttpToolsProtocol."""
@@ -54,6 +59,14 @@ class _ImpatientProtocol(HttpToolsProtocol):
         """See HttpToolsProtocol. Only what comes before the headers' end counts, by whole pieces from the network."""
         super().on_headers_complete()
         self._is_in_head = False
+
+    def _acknowledge(self) -> None:
+        """Let the rest of a body come: Nagle's algorithm holds it back until what came is acknowledged.
+
+        The kernel would wait 40 ms for an answer to send with it, and the answer waits for the body.
+        """
+        if _QUICKACK is not None and not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _give_up(self) -> None:
         said: object = self.cycle
