@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from edgerun_sync.collector.arrow.known_keys import keys_table
-from edgerun_sync.experiments.facts import HealthFacts
+from edgerun_sync.experiments.facts import DeviceClocks, HealthFacts
 from edgerun_sync.queries.assignments import arm_at, audit_requests, due
 from edgerun_sync.queries.tables import FLEET, ask, given, tally
 
@@ -59,12 +59,9 @@ def health_facts(
         audited, misassigned = _audit_requests(engine, versions, events) if plan.unit == "request" else (0, 0)
     else:
         assigned, reported, audited, misassigned = _audit(engine, versions, gathered.units, known, half)
-    clocks = ask(
-        engine,
-        devices.group_by("arm").agg(
-            devices=devices.device.nunique(), skewed=devices.device.nunique(where=devices.ahead > 0)
-        ),
-    ).to_pylist()
+    counted = {"devices": devices.device.nunique(), "skewed": devices.device.nunique(where=devices.ahead > 0)}
+    clocks = ask(engine, devices.group_by("arm").agg(**counted)).to_pylist()
+    (in_all,) = ask(engine, devices.agg(**counted)).to_pylist()
     return HealthFacts(
         assigned=_in_order(assigned),
         reported=_in_order(reported),
@@ -73,6 +70,7 @@ def health_facts(
         misassigned=misassigned,
         devices=_in_order({row["arm"]: row["devices"] for row in clocks}),
         skewed=_in_order({row["arm"]: row["skewed"] for row in clocks}),
+        clocks=DeviceClocks(**in_all),
     )
 
 
