@@ -114,6 +114,25 @@ def test_dropping_releases_changes_what_no_device_takes_nor_what_it_falls_back_t
         assert choose(kept, device, groups, machine, is_first) == choose(whole, device, groups, machine, is_first)
 
 
+RISCV = Requires(arch=("riscv64",))
+
+
+@pytest.mark.parametrize(
+    ("releases", "kept"),
+    [
+        ([Release("3", requires=RISCV), Release("2", requires=RISCV), Release("1", requires=RISCV)], "32"),
+        ([Release("3", requires=RISCV), Release("2", requires=RISCV), Release("1")], "321"),
+        ([Release("3"), Release("2", requires=RISCV), Release("1", requires=RISCV)], "32"),
+        ([Release("2"), Release("2"), Release("1")], "221"),
+        ([Release("2"), Release("2", groups=("lab",)), Release("1")], "221"),
+        ([Release("3", groups=("lab",)), Release("2", groups=("lab",)), Release("1", groups=("lab",))], "32"),
+        ([Release("3", 10), Release("2", 10), Release("1", 10)], "321"),
+    ],
+)
+def test_a_release_goes_when_all_of_its_devices_take_two_other_versions_first(releases, kept):
+    assert "".join(found.version for found in keep_needed(releases)) == kept
+
+
 def test_a_withdrawn_release_leaves_the_one_below(shop):
     release(shop, "1.0.0")
     release(shop, "1.1.0")

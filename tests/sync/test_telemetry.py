@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import sys
 import time
 from functools import partial
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgerun.cli import main
 from edgerun_sync.cli.collector import serve
 from edgerun_sync.collector.committing import Committed
 from edgerun_sync.collector.compaction import Compacted
@@ -239,6 +241,16 @@ def test_a_url_that_has_a_secret_or_would_tell_one_is_refused_before_anything_is
 def test_arms_are_sent_to_a_receiver_only(tmp_path):
     found = CliRunner().invoke(serve, ["--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0", "--otlp-arms"])
     assert (found.exit_code, "--otlp-arms needs a receiver" in found.output) == (2, True)
+
+
+def test_without_the_library_whoever_wants_it_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "edgerun_sync.collector.telemetry")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
+    options = ["--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0", "--otlp", "http://127.0.0.1:1"]
+    found = CliRunner().invoke(main, ["collector", "serve", *options])
+    assert (found.exit_code, "Traceback" in found.output) == (1, False)
+    assert "--otlp needs the module 'opentelemetry" in found.output
+    assert 'pip install "edgerun[collector]"' in found.output
 
 
 # Beside whoever serves.

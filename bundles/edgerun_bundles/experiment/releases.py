@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgerun.requirements import Requires
 from edgerun.update.channel import WHOLE_PPM, Channel, Release
-from edgerun_bundles.repository.channels import keep_needed
+from edgerun_bundles.repository.channels import covers, keep_needed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,9 +17,7 @@ def in_use(channel: Channel) -> tuple[Release, ...]:
     Those behind one that all of their devices take are only for devices on which that one fails.
     """
     releases = channel.releases
-    return tuple(
-        found for i, found in enumerate(releases) if not any(_covers(before, found) for before in releases[:i])
-    )
+    return tuple(found for i, found in enumerate(releases) if not any(covers(before, found) for before in releases[:i]))
 
 
 def ahead_of(channel: Channel, version: str, new: Release) -> Channel:
@@ -45,7 +42,7 @@ def stopped(channel: Channel, versions: Collection[str], control: Release) -> Ch
             kept.append(found)
             continue
         behind = [later for later in channel.releases[i + 1 :] if later.version not in versions]
-        if found.share_ppm < WHOLE_PPM and any(_covers(later, found) for later in behind):
+        if found.share_ppm < WHOLE_PPM and any(covers(later, found) for later in behind):
             continue
         successor = control._replace(share_ppm=WHOLE_PPM, groups=found.groups)
         if successor not in kept:
@@ -67,9 +64,3 @@ def replaced(channel: Channel, versions: Collection[str], new: Release) -> Chann
         if one not in kept:
             kept.append(one)
     return channel._replace(releases=keep_needed(kept))
-
-
-def _covers(one: Release, other: Release) -> bool:
-    """Whether every device that another release is for takes this one, too, if it comes first."""
-    is_whole = one.share_ppm == WHOLE_PPM and one.requires in (Requires(), other.requires)
-    return is_whole and (not one.groups or ({*other.groups} <= {*one.groups} and bool(other.groups)))

@@ -67,7 +67,7 @@ def release(
     """Give a published version to devices, or change the share that gets it.
 
     A version that the channel has for the same groups keeps its place and gets the share; any other goes in front.
-    Releases that no device can need any more go: those behind two that every device could take.
+    Releases that no device can need any more go: see `keep_needed`.
 
     Args:
         storage: where the repository lies.
@@ -101,10 +101,23 @@ def with_release(former: Channel, added: Release) -> Channel:
     return former._replace(releases=keep_needed(releases))
 
 
-def keep_needed(releases: list[Release]) -> tuple[Release, ...]:
-    """Return releases without those behind the second release that every device could take, of another version."""
-    everybody = [i for i, found in enumerate(releases) if found == Release(found.version)]
-    return tuple(releases[: everybody[1] + 1] if len(everybody) > 1 else releases)
+def keep_needed(releases: Sequence[Release]) -> tuple[Release, ...]:
+    """Return releases without those that no device needs: before one that goes, all of its devices take two versions.
+
+    One of the two a device may know as bad, so one is not enough. A release with requirements counts only before those
+    that require the same: any other device may lack what it needs.
+    """
+    kept: list[Release] = []
+    for found in releases:
+        if len({before.version for before in kept if covers(before, found)}) < 2:
+            kept.append(found)
+    return tuple(kept)
+
+
+def covers(one: Release, other: Release) -> bool:
+    """Return whether every device that another release is for takes this one, too, if it comes first."""
+    is_whole = one.share_ppm == WHOLE_PPM and one.requires in (Requires(), other.requires)
+    return is_whole and (not one.groups or ({*other.groups} <= {*one.groups} and bool(other.groups)))
 
 
 def withdraw(storage: Source, draft: Draft, channel: str, name: str, version: str) -> Channel:

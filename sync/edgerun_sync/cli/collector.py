@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -14,18 +13,17 @@ import click
 from edgerun.cli.output import columns, examples, json_line
 from edgerun_sync.cli.collector_acting import acting_options
 from edgerun_sync.cli.export import export
+from edgerun_sync.cli.key_folders import PASSPHRASE_VARIABLE, opened_keys
 from edgerun_sync.cli.quarantine import quarantine
 from edgerun_sync.cli.tables import compact, erase, rebuild
 from edgerun_sync.cli.telemetry import otlp_options, telemetry
 from edgerun_sync.limits import LIMITS
 
 if TYPE_CHECKING:
-    from edgerun_bundles.repository.keys import KeyFolder
     from edgerun_sync.cli.collector_acting import Acting
     from edgerun_sync.collector.data import Data
 
 DEFAULT_LISTEN = "127.0.0.1:8750"
-PASSPHRASE_VARIABLE = "EDGERUN_KEY_PASSPHRASE"  # noqa: S105 - the name of it
 
 _DATA = click.option(
     "--data", required=True, metavar="DIR|s3://BUCKET/PREFIX", help="Where everything is kept; made if it is not there."
@@ -116,7 +114,8 @@ def serve(
     from edgerun_sync.collector.upkeep import Upkeep  # noqa: PLC0415 - likewise
 
     log_to_stderr()
-    signers = None if online_keys is None else _online_keys(online_keys)
+    advice = "copy online.pem and online.pub.json there"
+    signers = None if online_keys is None else opened_keys(online_keys, "--online-keys", advice)
     of_channels = acting.signers()
     metrics, crew = Metrics(), None
     sending = telemetry(data, metrics, listen, **otlp)
@@ -149,19 +148,6 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         server.run()
-
-
-def _online_keys(folder: Path) -> KeyFolder:
-    """Open the keys of a folder now, so that a wrong passphrase is told at the start and not in a week."""
-    from edgerun_bundles.repository.keys import KeyFolder  # noqa: PLC0415 - brings cryptography
-
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-    if passphrase is None:
-        raise click.UsageError(f"--online-keys needs their passphrase in {PASSPHRASE_VARIABLE}")
-    found = KeyFolder(folder, lambda _: passphrase.encode())
-    if not found.signers([file.key.keyid for file in found.files]):
-        raise click.UsageError(f"{folder} holds no private key; copy online.pem and online.pub.json there")
-    return found
 
 
 @collector.command(

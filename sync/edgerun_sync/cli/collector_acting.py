@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from edgerun_sync.cli.key_folders import PASSPHRASE_VARIABLE, opened_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from edgerun_sync.collector.repository import Repository
     from edgerun_sync.collector.watching import Looked
 
-PASSPHRASE_VARIABLE = "EDGERUN_KEY_PASSPHRASE"  # noqa: S105 - the name of it
 LOOK_EVERY_S = 3600.0
 LOOK_MIN_S = 1.0
 
@@ -37,23 +37,13 @@ class Acting(NamedTuple):
     """Seconds between two looks."""
 
     def signers(self) -> Signers | None:
-        """Open the keys now, so that a wrong passphrase is told at the start and not when they are needed.
+        """Open the keys; see `opened_keys`.
 
         Raises:
             UsageError: there is no passphrase, or no private key.
             RepositoryError: a key cannot be opened.
         """
-        if self.channel_keys is None:
-            return None
-        from edgerun_bundles.repository.keys import KeyFolder  # noqa: PLC0415 - brings cryptography
-
-        passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-        if passphrase is None:
-            raise click.UsageError(f"--channel-keys needs their passphrase in {PASSPHRASE_VARIABLE}")
-        found = KeyFolder(self.channel_keys, lambda _: passphrase.encode())
-        if not found.signers([file.key.keyid for file in found.files]):
-            raise click.UsageError(f"{self.channel_keys} holds no private key")
-        return found
+        return None if self.channel_keys is None else opened_keys(self.channel_keys, "--channel-keys")
 
     def watch(
         self,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgerun_sync.errors import TelemetryError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,13 +60,17 @@ def telemetry(
         otlp_arms: whether calls are counted, too.
 
     Raises:
-        TelemetryError: the URL or the environment is not what it should be.
+        TelemetryError: the URL or the environment is not what it should be, or OpenTelemetry's library is missing.
     """
     if otlp is None:
         if otlp_arms:
             raise click.UsageError("--otlp-arms needs a receiver: --otlp URL")
         return nullcontext()
-    from edgerun_sync.collector.telemetry import Source, Telemetry  # noqa: PLC0415 - most collectors need none
+    try:
+        from edgerun_sync.collector.telemetry import Source, Telemetry  # noqa: PLC0415 - most collectors need none
+    except ModuleNotFoundError as error:
+        missing = f"--otlp needs the module {error.name!r}, which is not installed"
+        raise TelemetryError(f'{missing}; try: pip install "edgerun[collector]"') from error
 
     sources = [Source(OWN, metrics.families, is_told_at_the_end=True)]
     if otlp_arms:

@@ -55,7 +55,7 @@ def findings_of(facts: Facts) -> tuple[Finding, ...]:
     if before:
         found.append(_checked("pre-period", lambda: pre_period_imbalance(before)))
     found += [
-        _checked("clock skew", lambda: clock_skew(health.skewed, _ordered(facts, health.devices))),
+        _checked("clock skew", lambda: clock_skew(health.skewed, _ordered(facts, health.devices), health.clocks)),
         minimum_duration(facts.days, facts.plan.minimum_days),
     ]
     return tuple(found)

@@ -48,6 +48,16 @@ class PhaseFacts(NamedTuple):
     """By metric, then by arm: quantiles and areas under the curve, with variances clustered by unit."""
 
 
+class DeviceClocks(NamedTuple):
+    """Devices of an experiment. One that serves several units may be in several arms, and is counted once here."""
+
+    devices: int
+    """All of them."""
+
+    skewed: int
+    """Those whose clock could not be repaired."""
+
+
 class HealthFacts(NamedTuple):
     """Counts that the checks need besides."""
 
@@ -71,6 +81,9 @@ class HealthFacts(NamedTuple):
 
     skewed: Mapping[str, int]
     """Those whose clock could not be repaired."""
+
+    clocks: DeviceClocks | None = None
+    """Devices of all arms, each counted once; None in a record that was made before they were counted so."""
 
 
 class ModelFacts(NamedTuple):

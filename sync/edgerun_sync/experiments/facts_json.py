@@ -13,6 +13,7 @@ from edgerun_sync.experiments.drift import DesignEffect
 from edgerun_sync.experiments.facts import (
     NUMBERS,
     TEXTS,
+    DeviceClocks,
     DriftFacts,
     Facts,
     HealthFacts,
@@ -40,7 +41,7 @@ def facts_document(facts: Facts) -> dict[str, Any]:
         "looked_at": facts.looked_at,
         "days": facts.days,
         "phases": [_phase_document(phase) for phase in facts.phases],
-        "health": {name: _plain(value) for name, value in facts.health._asdict().items()},
+        "health": _health_document(facts.health),
         "models": {
             "classes": [*facts.models.classes],
             **{field: _all(_moments_document, getattr(facts.models, field)) for field in _OF_MODELS},
@@ -122,10 +123,17 @@ def _estimate(value: Any) -> Quantile:
     return Quantile(_count(value["units"]), _number(value["value"]), _number(value["variance"]))
 
 
+def _health_document(health: HealthFacts) -> dict[str, Any]:
+    counted = {name: _plain(value) for name, value in health._asdict().items() if name != "clocks"}
+    return {**counted, "clocks": None if health.clocks is None else health.clocks._asdict()}
+
+
 def _health(value: Any) -> HealthFacts:
     counts: dict[str, Any] = {name: _count(value[name]) for name in ("in_several", "audited", "misassigned")}
     by_arm: dict[str, Any] = {name: _all(_count, value[name]) for name in ("assigned", "reported", "devices", "skewed")}
-    return HealthFacts(**counts, **by_arm)
+    found = value.get("clocks")  # a former report has none
+    clocks = None if found is None else DeviceClocks(_count(found["devices"]), _count(found["skewed"]))
+    return HealthFacts(**counts, **by_arm, clocks=clocks)
 
 
 def _models(value: Any) -> ModelFacts:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgerun_sync.experiments.contrasts import Contrast
+    from edgerun_sync.experiments.facts import DeviceClocks
     from edgerun_sync.experiments.moments import Moments
 
 SEVERAL_ARMS_MAX_SHARE = 0.001
@@ -126,15 +127,16 @@ def assignment_audit(misassigned: int, audited: int) -> Finding:
     )
 
 
-def clock_skew(skewed: Mapping[str, int], devices: Mapping[str, int]) -> Finding:
+def clock_skew(skewed: Mapping[str, int], devices: Mapping[str, int], clocks: DeviceClocks | None = None) -> Finding:
     """Return whether clocks are right enough to tell days and phases apart, and wrong in all arms alike.
 
     Args:
         skewed: devices of each arm whose times could not be repaired, or lie after their arrival.
         devices: devices of each arm.
+        clocks: devices of all arms, each counted once; None where no device is in several arms.
 
     Raises:
-        ExperimentError: an arm has more devices with a wrong clock than devices.
+        ExperimentError: there are more devices with a wrong clock than devices, in an arm or in all.
     """
     alike = _alike(
         "clock skew",
@@ -148,10 +150,10 @@ def clock_skew(skewed: Mapping[str, int], devices: Mapping[str, int]) -> Finding
         return alike
     few = _few(
         "clock skew",
-        sum(skewed.values()),
-        sum(devices.values()),
+        sum(skewed.values()) if clocks is None else clocks.skewed,
+        sum(devices.values()) if clocks is None else clocks.devices,
         CLOCK_SKEWED_MAX_SHARE,
-        "devices, each counted in every arm that it served, have a clock that cannot be repaired",
+        "devices have a clock that cannot be repaired",
         "let them reach a time server, or leave them out in all arms",
         may_be_none=True,
     )

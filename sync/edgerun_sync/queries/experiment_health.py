@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from edgerun_sync.collector.arrow.known_keys import points_table
-from edgerun_sync.experiments.facts import HealthFacts
+from edgerun_sync.experiments.facts import DeviceClocks, HealthFacts
 from edgerun_sync.queries.assignments import arm_at, audit_requests
 from edgerun_sync.queries.tables import FLEET, ask, given, tally
 
@@ -79,12 +79,9 @@ def health_facts(
     else:
         known = given(engine, _KEYS, points)
         assigned, reported, audited, misassigned = _audit(engine, versions, gathered.units, known, half)
-    clocks = ask(
-        engine,
-        devices.group_by("arm").agg(
-            devices=devices.device.nunique(), skewed=devices.device.nunique(where=devices.ahead > 0)
-        ),
-    ).to_pylist()
+    counted = {"devices": devices.device.nunique(), "skewed": devices.device.nunique(where=devices.ahead > 0)}
+    clocks = ask(engine, devices.group_by("arm").agg(**counted)).to_pylist()
+    (in_all,) = ask(engine, devices.agg(**counted)).to_pylist()
     return HealthFacts(
         assigned=_in_order(assigned),
         reported=_in_order(reported),
@@ -93,11 +90,12 @@ def health_facts(
         misassigned=misassigned,
         devices=_in_order({row["arm"]: row["devices"] for row in clocks}),
         skewed=_in_order({row["arm"]: row["skewed"] for row in clocks}),
+        clocks=DeviceClocks(**in_all),
     )
 
 
 def _in_order(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by the names of arms: an engine has rows in any order, and sentences tell of them in this one."""
+    """Counts by the names of arms, so that the facts are the same whatever order an engine has rows in."""
     return dict(sorted(counts.items()))
 
 

@@ -13,6 +13,7 @@ from scipy import stats
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.comparing import contrast
+from edgerun_sync.experiments.facts import DeviceClocks
 from edgerun_sync.experiments.health import (
     CLOCK_SKEWED_MAX_SHARE,
     MISASSIGNED_MAX_SHARE,
@@ -215,6 +216,17 @@ def test_clocks_may_be_wrong_a_little_and_alike():
     assert not clock_skew({"control": some, "a": some + 1}, devices).is_ok
     assert not clock_skew({"control": 0, "a": 30}, devices).is_ok
     assert clock_skew({}, devices).is_ok
+
+
+def test_a_device_that_is_in_both_arms_is_one_device():
+    """51 of 1000 devices have a wrong clock, and 40 of them are in both arms, as all others are."""
+    skewed, devices = {"control": 45, "a": 46}, {"control": 1000, "a": 1000}
+    found = clock_skew(skewed, devices, DeviceClocks(1000, 51))
+    assert clock_skew(skewed, devices).is_ok
+    assert not found.is_ok
+    assert found.sentence.startswith("51 of 1,000 devices have a clock that cannot be repaired")
+    with pytest.raises(ExperimentError, match="1001 of 1000"):
+        clock_skew(skewed, devices, DeviceClocks(1000, 1001))
 
 
 def test_arms_that_were_unlike_before_are_found():

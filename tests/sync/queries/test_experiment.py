@@ -14,6 +14,8 @@ from edgerun.split import Split, xxh64
 from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.collector.arrow.schemas import SCHEMAS
 from edgerun_sync.errors import ExperimentError
+from edgerun_sync.experiments.facts import DeviceClocks
+from edgerun_sync.experiments.facts_json import facts_document, parse_facts
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.queries.duck import DuckDB
 from edgerun_sync.queries.experiment import Version, experiment_facts
@@ -184,6 +186,21 @@ def test_arms_are_told_of_by_name_whatever_the_order_of_rows(step):
     health, phases = facts.health, facts.phases
     counts = [health.assigned, health.reported, health.devices, health.skewed, *(one.units for one in phases)]
     assert [[*found] for found in [*counts, *(one.labels for one in phases)]] == [sorted(ARMS)] * (4 + 2 * len(phases))
+
+
+def test_a_device_of_several_arms_and_versions_is_counted_once_and_so_is_its_clock():
+    events, labels = made()
+    for event in events:
+        if event["device"] == "d3":
+            event["batch_time"] = event["time"] - timedelta(hours=1)
+    facts = facts_of(events, labels)
+    assert facts.health.devices == dict.fromkeys(ARMS, 5)
+    assert facts.health.skewed == dict.fromkeys(ARMS, 1)
+    assert facts.health.clocks == DeviceClocks(5, 1)
+    assert parse_facts(facts_document(facts), "here").health == facts.health
+    former = facts_document(facts)
+    del former["health"]["clocks"]
+    assert parse_facts(former, "here").health.clocks is None
 
 
 @pytest.mark.parametrize("classes", [LIMITS.matrix_classes_max, LIMITS.matrix_classes_max + 1])
