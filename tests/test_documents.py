@@ -123,7 +123,8 @@ def test_the_python_of_the_page_on_the_log_runs(tmp_path, monkeypatch):
 def test_the_page_on_queries_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = open_data("data", lanes=1)
-    for number, rows in enumerate(recorded.batches(recorded.Fleet(events=400)), 1):
+    fleet = recorded.Fleet(events=400)
+    for number, rows in enumerate([*recorded.batches(fleet), recorded.journals(fleet)], 1):
         data.tables.append(0, number, rows)
     names: dict = {}
     (source,) = blocks("docs/queries.md", "python")
@@ -132,8 +133,10 @@ def test_the_page_on_queries_runs(tmp_path, monkeypatch):
     assert {arm: found.n for arm, found in names["by_unit"].items()}.keys() == recorded.WEIGHTS.keys()
     table = read("docs/queries.md").partition("| what one asks first")[2]
     for query in re.findall(r"`(SELECT [^`]+)`", table):
-        result = CliRunner().invoke(main, ["query", query, "--data", "data"])
+        result = CliRunner().invoke(main, ["query", query, "--data", "data", "--json"])
         assert result.exit_code == 0, result.output
+        if "AS truth" in query:  # labels that are numbers are labels too
+            assert {json.loads(line)["truth"] is None for line in result.stdout.splitlines()} == {False}
 
 
 def test_the_page_on_devices_runs(tmp_path, monkeypatch, capsys):
