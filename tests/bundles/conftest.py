@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from edgerun import bundle
 from edgerun.cli import main
 from edgerun_bundles.layout_write import write_layout
+from edgerun_bundles.provenance import environment
 from edgerun_bundles.referrers import PROVENANCE_TYPE, Attachment
 from edgerun_bundles.registry import Reference, Transport, push
 from edgerun_bundles.repository.storage import open_storage
@@ -77,6 +78,22 @@ def invoke() -> Callable[..., Result]:
         return CliRunner().invoke(main, [*map(str, arguments)])
 
     return run
+
+
+@pytest.fixture(scope="module")
+def packages_read_once() -> Iterator[None]:
+    """Read once which packages are installed: it takes as long as the rest of a build, and has tests of its own."""
+    found, read = {}, environment.installed_packages
+
+    def once(**given):
+        key = repr(given)
+        if key not in found:
+            found[key] = read(**given)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "installed_packages", once)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from edgerun_bundles.provenance.built_bundles import REASON
 from support import models
 from support.repositories import commit_all, evidence, git, new_repository, write
 
+pytestmark = pytest.mark.usefixtures("packages_read_once")
 TRAIN = """
 import sys
 from pathlib import Path

@@ -25,6 +25,7 @@ from edgerun_bundles.opening import open_bundle
 from support import models
 from support.registry import Reply, serving
 
+pytestmark = pytest.mark.usefixtures("packages_read_once")
 EDGERUN = Path(sys.executable).with_name("edgerun")
 TIMEOUT_S = 120
 COMMANDS = (
