@@ -61,6 +61,19 @@ def test_a_device_takes_its_bundle_over_tls_and_the_token_may_rotate_meanwhile(c
     assert collector.service.devices.find("pump-7").last["bundle"]["version"] == "1.0.0"
 
 
+def test_the_status_of_a_device_without_a_bundle_says_why_the_last_was_given_up(enroll, tmp_path):
+    enroll("--bundle", "toy", "--name", "pump-7")
+    store = tmp_path / "store"
+    status = lambda: CliRunner().invoke(main, ["agent", "status", "--store", str(store)]).output  # noqa: E731 - short
+    assert status().endswith("no bundle\n")
+    Agent(store, FAST).sync()
+    assert "toy 1.0.0 (candidate)" in status()
+    start = Store(store).start()
+    start.reject("80% of 100 calls went wrong")
+    start.close()
+    assert "no bundle: the last was given up, 80% of 100 calls went wrong" in status()
+
+
 def test_what_went_wrong_is_told_at_the_next_check_in_by_another_process_too(collector, enroll, tmp_path):
     enroll("--bundle", "toy", "--channel", "none", "--name", "pump-7")
     (problem,) = Agent(tmp_path / "store", FAST).sync().problems

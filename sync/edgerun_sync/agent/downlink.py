@@ -29,6 +29,20 @@ def served_bundle(store: str) -> dict[str, Any] | None:
     return None
 
 
+def given_up(store: str) -> str | None:
+    """Return why the last bundle that was given up is bad; None where none was.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    if not os.path.isfile(os.path.join(store, STATE_FILE)):
+        return None
+    from edgerun.store import Store  # noqa: PLC0415 - a folder that only logs needs none of it
+
+    bad = Store(store).state().bad
+    return bad[-1].why if bad else None
+
+
 def fetch_bundle(store: str, enrolment: Enrolment) -> str | None:
     """Fetch and activate what is new; returns what came, as a sentence, or None.
 

@@ -85,7 +85,7 @@ def agent(
 def status(store: Path, as_json: bool) -> None:
     """Say in one line how the last sync went, what waits, how the clock is, and what is served."""
     from edgerun.log.handover import segment_files  # noqa: PLC0415 - brings numpy
-    from edgerun_sync.agent.downlink import served_bundle  # noqa: PLC0415 - likewise
+    from edgerun_sync.agent.downlink import given_up, served_bundle  # noqa: PLC0415 - likewise
     from edgerun_sync.agent.status import read_status  # noqa: PLC0415 - likewise
     from edgerun_sync.agent.uplink import REFUSED_FOLDER, backlog  # noqa: PLC0415 - brings the HTTP library
 
@@ -105,7 +105,9 @@ def status(store: Path, as_json: bool) -> None:
         said.append(f"{refused} refused for good, in log/{REFUSED_FOLDER}")
     if found is not None and found.clock_offset_s is not None:
         said.append(f"clock {-found.clock_offset_s:+.1f} s")
-    said.append(f"{bundle['name']} {bundle['version']} ({bundle['state']})" if bundle else "no bundle")
+    why = None if bundle else given_up(str(store))
+    none = f"no bundle: the last was given up, {why}" if why else "no bundle"
+    said.append(f"{bundle['name']} {bundle['version']} ({bundle['state']})" if bundle else none)
     if found is not None:
         said += [*found.flags, *found.problems]
     click.echo("; ".join(said))

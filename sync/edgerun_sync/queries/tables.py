@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import ibis
@@ -53,7 +54,9 @@ def statement(question: Any, dialect: str) -> str:
         QueryError: the dialect cannot say it.
     """
     if dialect == "pyspark":
-        ibis.pyspark.name  # noqa: B018 - it loads the options of the dialect
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+            ibis.pyspark.name  # noqa: B018 - it loads the options of the dialect
     try:
         return str(ibis.to_sql(question, dialect=dialect))
     except ibis.IbisError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -251,3 +253,18 @@ def test_a_question_is_sql_that_can_be_kept(engines):
     question = EVENTS.group_by("arm").agg(n=_.count())
     for engine in engines:
         assert sum(engine.rows(statement(question, engine.dialect))["n"].to_pylist()) == count(engine)
+
+
+ASKING = """
+import sys
+from edgerun_sync.queries.engines import open_engine
+from edgerun_sync.queries.tables import EVENTS, ask
+with open_engine(*sys.argv[1:]) as engine:
+    print(ask(engine, EVENTS.aggregate(n=EVENTS.count()))["n"])
+"""
+
+
+def test_an_answer_of_spark_comes_without_warnings_about_what_nobody_uses(place, sail_url, tmp_path):
+    (tmp_path / "asking.py").write_text(ASKING)
+    command = [sys.executable, tmp_path / "asking.py", place, sail_url]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
