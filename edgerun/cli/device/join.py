@@ -61,5 +61,8 @@ def join(
         click.echo(json_line({"device": store.device, "store": store.path, **subscription._asdict()}))
     else:
         click.echo(
-            printable(f"{store.device} follows {bundle} in {channel} of {where}; now run: edgerun device update")
+            printable(
+                f"{store.device} follows {bundle} in {channel} of {where}; "
+                "now run: edgerun device update, or where it is enrolled with a collector: edgerun agent"
+            )
         )

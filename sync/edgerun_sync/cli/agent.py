@@ -100,7 +100,7 @@ def status(store: Path, as_json: bool) -> None:
         click.echo(json_line({"last": last, "backlog": waits, "refused": refused, "bundle": bundle}))
         return
     said = [_ago(found.synced_s if found else None)]
-    said.append(f"{segments} segments of {size:,} bytes wait" if segments else "nothing waits")
+    said.append(f"{segments} segment{'s' * (segments != 1)} of {size:,} bytes wait" if segments else "nothing waits")
     if refused:
         said.append(f"{refused} refused for good, in log/{REFUSED_FOLDER}")
     if found is not None and found.clock_offset_s is not None:

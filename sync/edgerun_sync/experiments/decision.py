@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from edgerun_sync.errors import ExperimentError
 from edgerun_sync.experiments.multiplicity import holm
-from edgerun_sync.report.numbers import amount_text, interval_text
+from edgerun_sync.experiments.numbers import amount_text, interval_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

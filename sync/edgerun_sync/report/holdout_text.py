@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgerun.cli.output import columns, json_value, printable
 from edgerun_sync.experiments.held_out import HELD_OUT, OTHERS
-from edgerun_sync.report.numbers import difference_text, interval_text, p_text, value_text
+from edgerun_sync.experiments.numbers import difference_text, interval_text, p_text, value_text
 
 if TYPE_CHECKING:
     from edgerun_bundles.experiment.metrics import DeclaredMetric

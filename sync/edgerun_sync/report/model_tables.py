@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgerun_sync.experiments.declared import CALLS, LABELLED_CALLS
-from edgerun_sync.report.numbers import in_points, p_text
+from edgerun_sync.experiments.numbers import in_points, p_text
 from edgerun_sync.report.tables import Table
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edgerun.cli.output import columns
-from edgerun_sync.report.numbers import amount_text
+from edgerun_sync.experiments.numbers import amount_text
 
 if TYPE_CHECKING:
     from edgerun_bundles.experiment.plan import Plan

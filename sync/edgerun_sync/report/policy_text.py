@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from edgerun.cli.output import columns
+from edgerun_sync.experiments.numbers import value_text
 from edgerun_sync.report.document import as_plain
-from edgerun_sync.report.numbers import value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

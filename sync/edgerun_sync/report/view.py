@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgerun_sync.experiments.numbers import difference_text, interval_text, p_text, value_text
 from edgerun_sync.report.model_tables import curves, label_table, model_tables
-from edgerun_sync.report.numbers import difference_text, interval_text, p_text, value_text
 from edgerun_sync.report.tables import Table
 
 if TYPE_CHECKING:

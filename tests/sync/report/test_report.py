@@ -12,11 +12,11 @@ import pytest
 
 from edgerun_bundles.experiment.plan import parse_plan
 from edgerun_sync.experiments.facts_json import facts_document, parse_facts
+from edgerun_sync.experiments.numbers import amount_text, difference_text
 from edgerun_sync.experiments.scorecard import scorecard
 from edgerun_sync.report.document import report_document
 from edgerun_sync.report.drawing import WIDTH, curve_drawing_of, drawing_of
 from edgerun_sync.report.html import html_report
-from edgerun_sync.report.numbers import amount_text, difference_text
 from edgerun_sync.report.text import text_report
 from edgerun_sync.report.view import view_of
 from support.scored import DOCUMENT, PLAN, facts, models_and_drift

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgerun_bundles.experiment.metrics import DeclaredMetric
-from edgerun_sync.report.numbers import difference_text, in_points
+from edgerun_sync.experiments.numbers import difference_text, in_points
 
 
 @pytest.mark.parametrize(
