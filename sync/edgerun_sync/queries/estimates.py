@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import ibis
@@ -60,13 +61,15 @@ def latencies(engine: Engine, rows: Any) -> dict[Cell, Latencies]:
     """
     calls = _timed(rows)
     counted = calls.group_by(["phase", "arm", "latency_s"]).agg(rows=calls.count())
-    found: dict[Cell, list[tuple[float, int]]] = {}
-    for row in ask(engine, counted.order_by(["phase", "arm", "latency_s"])).to_pylist():
-        found.setdefault((row["phase"], row["arm"]), []).append((row["latency_s"], row["rows"]))
-    return {
-        cell: Latencies(np.array([value for value, _ in held]), np.cumsum([rows for _, rows in held]))
-        for cell, held in found.items()
-    }
+    found = ask(engine, counted.order_by(["phase", "arm", "latency_s"]))
+    counts = Counter(zip(found["phase"].to_pylist(), found["arm"].to_pylist(), strict=True))
+    values, rows = found["latency_s"].to_numpy(), found["rows"].to_numpy()
+    held: dict[Cell, Latencies] = {}
+    begin = 0
+    for cell, count in counts.items():  # in the order of the rows
+        own = slice(begin, begin + count)
+        held[cell], begin = Latencies(values[own], np.cumsum(rows[own])), begin + count
+    return held
 
 
 def below(rows: Any, metric: DeclaredMetric, counted: Mapping[Cell, Latencies], phase: str = "phase") -> dict[str, Any]:

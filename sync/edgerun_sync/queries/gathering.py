@@ -164,7 +164,8 @@ def _by_parts(last: Any) -> Any:
     last = last.filter(last.truth.notnull())
     epoch, sequence = last.id.substr(0, _EPOCH_DIGITS), last.id.substr(_EPOCH_DIGITS + 1).try_cast("int64")
     parts = last.select("id", "truth", "labelled", "of_before", of_epoch=epoch, of_sequence=sequence)
-    return parts.filter(parts.id == parts.of_epoch + "-" + parts.of_sequence.cast("string")).drop("id")
+    rest = parts.id.substr(_EPOCH_DIGITS)
+    return parts.filter(rest == "-" + parts.of_sequence.cast("string")).drop("id")
 
 
 def _labelled_units(plan: Plan, known: Any) -> Any:
