@@ -31,7 +31,7 @@ def _number(ctx: click.Context, param: click.Parameter, text: str) -> int | floa
     raise click.BadParameter(f"{text!r} is not a number", ctx, param)
 
 
-@click.group()
+@click.group(epilog=examples("edgerun split explain checkout-button user-7 --weights control=90,green=10"))
 def split() -> None:
     """Look into the assignment of keys to arms."""
 

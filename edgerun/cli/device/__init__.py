@@ -10,9 +10,17 @@ from edgerun.cli.device.status import history, status
 from edgerun.cli.device.update import update
 from edgerun.cli.device.verify import verify
 from edgerun.cli.group import DeviceCommands
+from edgerun.cli.output import examples
 
 
-@click.group(cls=DeviceCommands)
+@click.group(
+    cls=DeviceCommands,
+    epilog=examples(
+        "edgerun device join https://models.example/repository --root root.json --bundle cards --store store",
+        "edgerun device update --store store",
+        "edgerun device status --store store --json",
+    ),
+)
 def device() -> None:
     """Keep the bundles of this device, and follow a repository."""
 

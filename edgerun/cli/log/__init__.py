@@ -8,9 +8,10 @@ from edgerun.cli.log.dump import dump
 from edgerun.cli.log.ls import ls
 from edgerun.cli.log.stats import stats
 from edgerun.cli.log.verify import verify
+from edgerun.cli.output import examples
 
 
-@click.group()
+@click.group(epilog=examples("edgerun log stats store/log", "edgerun log dump store/log --json"))
 def log() -> None:
     """Look into the metrics log of a device."""
 

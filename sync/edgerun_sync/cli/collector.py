@@ -178,7 +178,12 @@ def token(data: str, role: str, note: str, uses: int | None, days: float | None,
     click.echo(made)
 
 
-@collector.group(short_help="Who did what.")
+@collector.group(
+    short_help="Who did what.",
+    epilog=examples(
+        "edgerun collector audit show --data /srv/edgerun", "edgerun collector audit verify --data /srv/edgerun"
+    ),
+)
 def audit() -> None:
     """Look at the audit log, in which each entry names the digest of the one before it."""
 
