@@ -16,7 +16,7 @@ from edgerun.cli.output import examples
 @click.group(
     cls=DeviceCommands,
     epilog=examples(
-        "edgerun device join https://models.example/repository --root root.json --bundle cards --store store",
+        "edgerun device join https://fleet.example --root root.json --bundle cards",
         "edgerun device update --store store",
         "edgerun device status --store store --json",
     ),
