@@ -1,4 +1,4 @@
-"""What every benchmark needs: that the ratios it prints are seen."""
+"""What every benchmark needs: that it runs alone, and that the ratios it prints are seen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Take back how tests are spread over workers, for which pytest-benchmark looks: here there are none."""
+    config.option.dist = "no"
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
