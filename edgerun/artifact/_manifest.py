@@ -17,7 +17,7 @@ from edgerun.artifact._parts import (
     Layer,
     check_annotations,
     check_path,
-    media_type_of,
+    kind_of,
     parse_descriptor,
     take_object,
 )
@@ -155,10 +155,10 @@ def _parse_layer(index: int, value: Any, limits: Limits) -> Layer:
     take_object(value, where, ("mediaType", "digest", "size", "annotations"))
     path = check_path(check_annotations(value["annotations"], f"{where}: 'annotations'").get(_FILEPATH), limits)
     found = parse_descriptor(value, where, limits)
-    if found.media_type != media_type_of(path):
-        raise BundleError(f"{where}: {path} must have the media type {media_type_of(path)!r}")
-    is_profile = path.endswith(".bin")
-    most = limits.bundle_json_max_bytes if path == DESCRIPTION else limits.profile_max_bytes if is_profile else None
+    kind = kind_of(path)
+    if found.media_type != kind.media_type:
+        raise BundleError(f"{where}: {path} must have the media type {kind.media_type!r}")
+    most = None if kind.limit is None else getattr(limits, kind.limit)
     if most is not None and found.size > most:
         raise BundleError(f"{where}: {path} is larger than {most} bytes")
     return Layer(path, *found)

@@ -14,11 +14,25 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PATH = re.compile(r"[!-9;-\[\]-~ ]+")
 """Printable ASCII, without the colon and the backslash, which other systems read as more than a name."""
 
+
+class Kind(NamedTuple):
+    """One kind of the files of a bundle."""
+
+    paths: re.Pattern[str]
+    """Where such a file lies."""
+
+    media_type: str
+    """Of its layer."""
+
+    limit: str | None = None
+    """The limit on its bytes, by its name in Limits; None where only the bundle has one."""
+
+
 _KINDS = (
-    (re.compile(r"bundle\.json"), "application/vnd.cncf.model.weight.config.v1.raw"),
-    (re.compile(r"golden[^/]*\.json"), "application/vnd.cncf.model.dataset.v1.raw"),
-    (re.compile(r"profile[^/]*\.bin"), "application/vnd.cncf.model.dataset.v1.raw"),
-    (re.compile(r"models/[^/]+\.onnx"), "application/vnd.cncf.model.weight.v1.raw"),
+    Kind(re.compile(r"bundle\.json"), "application/vnd.cncf.model.weight.config.v1.raw", "bundle_json_max_bytes"),
+    Kind(re.compile(r"golden[^/]*\.json"), "application/vnd.cncf.model.dataset.v1.raw"),
+    Kind(re.compile(r"profile[^/]*\.bin"), "application/vnd.cncf.model.dataset.v1.raw", "profile_max_bytes"),
+    Kind(re.compile(r"models/[^/]+\.onnx"), "application/vnd.cncf.model.weight.v1.raw"),
 )
 
 
@@ -88,9 +102,18 @@ def media_type_of(path: str) -> str:
     Raises:
         BundleError: no file of a bundle lies there.
     """
-    for pattern, media_type in _KINDS:
-        if pattern.fullmatch(path):
-            return media_type
+    return kind_of(path).media_type
+
+
+def kind_of(path: str) -> Kind:
+    """Return the kind of a file of a bundle.
+
+    Raises:
+        BundleError: no file of a bundle lies there.
+    """
+    for kind in _KINDS:
+        if kind.paths.fullmatch(path):
+            return kind
     raise BundleError(
         f"the path {shown(path)} is no file of a bundle: "
         "there are bundle.json, golden*.json, profile*.bin and models/*.onnx"
