@@ -94,7 +94,7 @@ def place(tmp_path_factory) -> str:
 
 def test_a_report(place, monkeypatch):
     keys, stages = keys_of(CROWD), Stages()
-    pa.array([""])  # where pandas is installed, which no extra asks for, pyarrow loads it with its first array
+    pa.array([""])  # pyarrow loads pandas with its first array where it is installed; a report on DuckDB needs none
 
     def timed(what: Any, title: Any) -> Any:
         def run(*given: Any) -> Any:

@@ -28,7 +28,7 @@ class Feedback:
 
     def _log(self) -> Recorder | None:
         """Return the recorder in use; None where there is no log."""
-        raise NotImplementedError
+        raise NotImplementedError  # the runner, whose half this is, has it
 
     def label(self, prediction_id: str, value: Any) -> None:
         """Log what the truth was for a prediction, of this process or any other, now or days ago.

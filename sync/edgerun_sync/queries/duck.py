@@ -35,6 +35,7 @@ _ORDER_OF_JOINS = "join_order,build_side_probe_side"
 """What keeps joins from running as they are written, the right side in memory. After a few filters on events, DuckDB
 takes them for fewer than labels, and would hold all of them."""
 _AGAIN_S = 0.05
+"""Between two times that a query is told to stop."""
 _T = TypeVar("_T")
 _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
