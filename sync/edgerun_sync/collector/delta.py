@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -271,12 +272,13 @@ class DeltaTables:
         return self._fresh(name).to_pyarrow_table()
 
     def snapshots(self) -> dict[str, Snapshot]:
-        """Return the newest version of every table, by name.
+        """Return the newest version of every table, by name; all are looked up at once.
 
         Raises:
             TableError: one cannot be read.
         """
-        return {name: self.snapshot(name) for name in SCHEMAS}
+        with ThreadPoolExecutor(len(SCHEMAS), "edgerun-snapshot") as lookers:
+            return dict(zip(SCHEMAS, lookers.map(self.snapshot, SCHEMAS), strict=True))
 
     def snapshot(self, name: str) -> Snapshot:
         """Return the newest version of a table.

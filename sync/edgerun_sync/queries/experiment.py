@@ -6,6 +6,7 @@ latencies. A phase is a version of the bundle: a ramp is a version with other we
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -27,8 +28,9 @@ from edgerun_sync.queries.estimates import (
     quantiles_by_unit,
 )
 from edgerun_sync.queries.experiment_health import health_facts, keys_of, points_of
-from edgerun_sync.queries.experiment_models import Asked, model_facts
-from edgerun_sync.queries.gathering import Keeper, Source, devices_of, gather, with_phases
+from edgerun_sync.queries.experiment_models import model_facts
+from edgerun_sync.queries.gathering import Source, devices_of, gather, with_phases
+from edgerun_sync.queries.keeping import Keeper
 from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, is_one_of
 from edgerun_sync.queries.training import UNASKED
 
@@ -94,9 +96,10 @@ def experiment_facts(
     keeper = Keeper(engine)
     events, labels = between(EVENTS, until=until), between(LABELS, until=until)
     calls = calls_of(plan, bundle, names, events)
-    known = keys_of(engine, plan, keys)
-    devices = keeper.keep("devices", devices_of(calls))
-    points = points_of(known, versions)  # while the engine is at work
+    with ThreadPoolExecutor(1, "edgerun-points") as beside:  # the first question takes long to be put into words
+        hashed = beside.submit(points_of, keys_of(engine, plan, keys), versions)
+        devices = keeper.keep("devices", devices_of(calls))
+    points = hashed.result()
     begins = ask(engine, devices.group_by(["version", "arm"]).agg(begin=devices.begin.min())).to_pylist()
     if any(row["arm"] not in arms for row in begins):  # of another node; else no call is looked at for its arm
         calls, devices = (rows.filter(is_one_of(rows.arm, arms)) for rows in (calls, devices))
@@ -124,7 +127,7 @@ def experiment_facts(
             _phase(plan, one, begun[one.name], cells, estimated) for one in sorted(ran, key=lambda one: begun[one.name])
         ),
         health=health_facts(engine, plan, ran, events, devices, gathered, begin + (until - begin) / 2, points),
-        models=model_facts(engine, Asked(plan, bundle, names, begin, events, labels), source.calls, gathered.units),
+        models=model_facts(engine, gathered, bundle, names, events, labels),
         drift=drift_facts(engine, bundle, names, arms, until, training),
         provenance=Provenance(version("edgerun"), dict(engine.versions), keeper.queries),
         training=training.says,

@@ -5,15 +5,12 @@ It is read in one pass over the calls and their labels, and one over the shadows
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from edgerun_bundles.experiment.metrics import LABELLED
 from edgerun_sync.experiments.confusion import cell_names
-from edgerun_sync.experiments.declared import CALLS
 from edgerun_sync.experiments.facts import ModelFacts
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.queries.decay import decays
-from edgerun_sync.queries.sampled import one_in, sampled_calls
 from edgerun_sync.queries.scores import scores
 from edgerun_sync.queries.shadows import shadow_moments
 from edgerun_sync.queries.tables import ask
@@ -21,56 +18,34 @@ from edgerun_sync.queries.units import moments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.experiments.moments import Moments
     from edgerun_sync.queries.engines import Engine
+    from edgerun_sync.queries.gathering import Gathered
 
 
-class Asked(NamedTuple):
-    """What is asked about."""
-
-    plan: Plan
-    """Of the experiment."""
-
-    bundle: str
-    """Its name."""
-
-    versions: Sequence[str]
-    """Of the bundle."""
-
-    begin: datetime
-    """Of the experiment."""
-
-    events: Any
-    """The table of events, until the end."""
-
-    labels: Any
-    """The table of labels, until the end."""
-
-
-def model_facts(engine: Engine, asked: Asked, calls: Any, units: Any) -> ModelFacts:
+def model_facts(
+    engine: Engine, gathered: Gathered, bundle: str, versions: Sequence[str], events: Any, labels: Any
+) -> ModelFacts:
     """Return what is known of the models; nothing where no metric of the plan asks what models said.
 
     Args:
         engine: that sums up.
-        asked: of which experiment.
-        calls: its calls, as `declared.calls_of` asks for them.
-        units: a row for each ``unit``, with its ``arm`` and its ``calls``.
+        gathered: what it keeps of the experiment.
+        bundle: name of the bundle.
+        versions: of the bundle.
+        events: the table of events, until the end.
+        labels: the table of labels, until the end.
 
     Raises:
         QueryError: the engine failed.
     """
-    plan = asked.plan
-    if not any(metric.kind in LABELLED for metric in plan.metrics.values()):
+    rows = gathered.sampled
+    if rows is None:
         return ModelFacts()
-    total = ask(engine, units.agg(n=units[CALLS].sum())).to_pylist()[0]["n"]
-    factor = one_in(int(total or 0))
-    rows = sampled_calls(engine, plan, calls, asked.labels, units, asked.begin, factor)
     of_scores = scores(engine, rows)
     classes, cells = _matrices(engine, rows)
-    shadows = shadow_moments(engine, asked.bundle, asked.versions, asked.events, asked.labels, classes)
+    shadows = shadow_moments(engine, bundle, versions, events, labels, classes)
     return ModelFacts(
         classes=classes,
         cells=cells,
@@ -79,7 +54,7 @@ def model_facts(engine: Engine, asked: Asked, calls: Any, units: Any) -> ModelFa
         decay=decays(engine, rows),
         reliability=of_scores.reliability,
         scores=of_scores.histograms,
-        one_in=factor,
+        one_in=gathered.one_in,
         shadow_one_in=shadows.one_in,
     )
 

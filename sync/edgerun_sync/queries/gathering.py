@@ -16,6 +16,7 @@ from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS
 from edgerun_sync.queries import tables
 from edgerun_sync.queries.declared import counted_on_calls, counted_on_labels, has_labels
 from edgerun_sync.queries.labelled import last_labels, last_of_several, said_again
+from edgerun_sync.queries.sampled import drawn_calls, one_in, sampled_calls
 from edgerun_sync.queries.tables import ask, between, microseconds, tally
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from edgerun_bundles.experiment.metrics import DeclaredMetric
     from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.queries.engines import Engine
+    from edgerun_sync.queries.keeping import Keeper
 
 CLOCK_AHEAD_MAX = timedelta(minutes=5)
 """How far after its arrival an event may claim to be."""
@@ -45,6 +47,8 @@ class Gathered(NamedTuple):
         known: a row for each labelled call: ``version``, ``arm``, ``unit``, ``label``, ``score``, ``truth``, and
             ``is_before``, of those before the experiment; None where no metric needs labels. It is kept where a metric
             needs more of them than sums of units.
+        sampled: what sampled_calls() returns; None where no metric needs labels.
+        one_in: of how many units, or requests, one is among these.
         is_plain: whether every unit is of one arm and version with all its calls, so that nothing needs to look for
             the calls that a unit made where it counts.
         in_several: units that were in several arms of one phase.
@@ -52,6 +56,8 @@ class Gathered(NamedTuple):
 
     units: Any
     known: Any
+    sampled: Any
+    one_in: int
     is_plain: bool
     in_several: int
 
@@ -70,24 +76,6 @@ class Source(NamedTuple):
     past: Any
     labels: Any
     begin: datetime
-
-
-class Keeper:
-    """Keeps answers in an engine, and remembers what was asked."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.queries: dict[str, str] = {}
-
-    def keep(self, name: str, question: Any) -> Any:
-        """Return the answer to a question as a table.
-
-        Raises:
-            QueryError: the engine failed.
-        """
-        said = self.queries[name] = tables.statement(question, self.engine.dialect)
-        self.engine.keep(f"edgerun {name}", said)
-        return ibis.table(question.schema(), name=f"edgerun {name}")
 
 
 def devices_of(calls: Any) -> Any:
@@ -115,19 +103,24 @@ def gather(
     Raises:
         QueryError: the engine failed.
     """
-    known = labelled = None
+    known = labelled = sampled = None
     if has_labels(plan):
         again = keeper.keep("labels said again", said_again(source.labels))
         known = _known(source, again)
         if any(metric.kind == "auc" for metric in plan.metrics.values()):
             known = keeper.keep("labelled calls", known)
-        labelled = keeper.keep("labelled units", _labelled_units(plan, known))
     cells = keeper.keep("cells", _cells(plan, source.calls, versions, counted(source.calls)))
-    found = ask(keeper.engine, cells.agg(cells=cells.count(), units=cells.unit.nunique())).to_pylist()[0]
-    is_moved = found["cells"] > found["units"]
+    found = ask(keeper.engine, cells.agg(cells=cells.count(), units=cells.unit.nunique(), calls=cells[CALLS].sum()))
+    (counts,) = found.to_pylist()
+    is_moved, factor = counts["cells"] > counts["units"], one_in(counts["calls"] or 0)
+    if known is not None:
+        drawn = drawn_calls(keeper, plan, source.calls, factor)
+        labelled = keeper.keep("labelled units", _labelled_units(plan, known, is_moved))
     units = keeper.keep("units", _units(plan, source, versions, _first_of(cells) if is_moved else cells, labelled))
+    if known is not None:
+        sampled = sampled_calls(keeper, drawn, source.labels, units, source.begin)
     in_several = _in_several(keeper.engine, source.calls, cells) if is_moved else 0
-    return Gathered(units, known, not is_moved and len(versions) == 1, in_several)
+    return Gathered(units, known, sampled, factor, not is_moved and len(versions) == 1, in_several)
 
 
 def with_phases(rows: Any, gathered: Gathered) -> Any:
@@ -160,18 +153,29 @@ def _last(source: Source, again: Any) -> Any:
 
 
 def _by_parts(last: Any) -> Any:
-    """Labels of calls by the parts of an id: whole ids take twice as long to read and compare."""
-    last = last.filter(last.truth.notnull())
-    epoch, sequence = last.id.substr(0, _EPOCH_DIGITS), last.id.substr(_EPOCH_DIGITS + 1).try_cast("int64")
-    parts = last.select("id", "truth", "labelled", "of_before", of_epoch=epoch, of_sequence=sequence)
-    rest = parts.id.substr(_EPOCH_DIGITS)
-    return parts.filter(rest == "-" + parts.of_sequence.cast("string")).drop("id")
+    """Labels of calls by the parts of an id: whole ids take twice as long to read and compare.
+
+    What no call can have is missing there, and so finds none: a filter would take all texts apart once more.
+    """
+    rest = last.id.substr(_EPOCH_DIGITS)
+    below = rest.try_cast("int64")  # with its dash, a sequence is a number that is not above 0
+    is_id = (rest == below.cast("string")) | (rest == "-0")
+    sequence = ibis.ifelse(is_id & last.truth.notnull(), -below, ibis.null("int64"))
+    return last.select(
+        "truth", "labelled", "of_before", of_epoch=last.id.substr(0, _EPOCH_DIGITS), of_sequence=sequence
+    )
 
 
-def _labelled_units(plan: Plan, known: Any) -> Any:
-    """Of each unit, in each arm and before: what needs labels."""
-    sums = {LABELLED_CALLS: known.truth.notnull(), **counted_on_labels(plan, known)}
-    return _sums(known, sums, ["unit", "arm", "is_before"])
+def _labelled_units(plan: Plan, known: Any, is_moved: bool) -> Any:
+    """Of each unit: what needs labels, and what did before; of units that were in several arms, in each, and before."""
+    sums = counted_on_labels(plan, known)
+    now = {name: _only(what, ~known.is_before) for name, what in sums.items()}
+    before = {BEFORE + name: _only(what, known.is_before) for name, what in sums.items()}
+    return _sums(known, {LABELLED_CALLS: ~known.is_before, **now, **before}, ["unit", "arm"] if is_moved else ["unit"])
+
+
+def _only(what: Any, condition: Any) -> Any:
+    return what & condition if what.type().is_boolean() else ibis.ifelse(condition, what, 0.0)
 
 
 def _cells(plan: Plan, calls: Any, versions: Sequence[str], counted: Mapping[str, Any]) -> Any:
@@ -226,18 +230,25 @@ def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, labe
     units = cells.mutate(phase=_phase_of(cells, versions))
     past = [*counted_on_calls(plan, source.past)]
     if past:
-        units = _with(units, _sums(source.past, counted_on_calls(plan, source.past), ["unit"]), ["unit"])
+        before = {BEFORE + name: what for name, what in counted_on_calls(plan, source.past).items()}
+        units = _with(units, _sums(source.past, before, ["unit"]), ["unit"])
     if labelled is not None:
-        now, then = labelled.filter(~labelled.is_before), labelled.filter(labelled.is_before)
-        units = _with(units, now.drop("is_before"), ["unit", "arm"], "")
-        units = _with(units, then.drop("is_before", "arm", LABELLED_CALLS), ["unit"])
+        units = _with_labelled(units, labelled)
     else:
         units = units.mutate(**{LABELLED_CALLS: ibis.literal(0).cast("float64")})
     if _outcomes_in(plan):
-        units = _with(units, _outcomes(plan, units, source), ["unit"], "")
+        units = _with(units, _outcomes(plan, cells, source), ["unit"])
     names = [name for name in units.columns if name not in {_ANSWERED_FIRST, _ENTERED}]
     whole = [CALLS, *past]
     return units.select(*names).mutate(**{name: units[name].cast("float64") for name in whole})
+
+
+def _with_labelled(units: Any, labelled: Any) -> Any:
+    if "arm" not in labelled.columns:
+        return _with(units, labelled, ["unit"])
+    then = [name for name in labelled.columns if name.startswith(BEFORE)]
+    units = _with(units, labelled.filter(labelled.arm.notnull()).drop(*then), ["unit", "arm"])
+    return _with(units, labelled.filter(labelled.arm.isnull()).select("unit", *then), ["unit"])
 
 
 def _sums(rows: Any, variables: Mapping[str, Any], by: Sequence[str]) -> Any:
@@ -248,12 +259,12 @@ def _sum(what: Any) -> Any:
     return tally(what) if what.type().is_boolean() else what.sum()
 
 
-def _with(units: Any, sums: Any, keys: Sequence[str], head: str = BEFORE) -> Any:
+def _with(units: Any, sums: Any, keys: Sequence[str]) -> Any:
     """Units with further columns, 0 where there is nothing."""
     names = [name for name in sums.columns if name not in keys]
     further = sums.select(**{f"of {name}": name for name in sums.columns})  # so that no name is of both sides
     joined = units.left_join(further, [units[key] == further[f"of {key}"] for key in keys])
-    columns = {head + name: ibis.coalesce(joined[f"of {name}"].cast("float64"), 0.0) for name in names}
+    columns = {name: ibis.coalesce(joined[f"of {name}"].cast("float64"), 0.0) for name in names}
     return joined.select(*units.columns, **columns)
 
 
@@ -261,7 +272,7 @@ def _outcomes_in(plan: Plan) -> dict[str, DeclaredMetric]:
     return {name: metric for name, metric in plan.metrics.items() if metric.kind in OUTCOMES}
 
 
-def _outcomes(plan: Plan, units: Any, source: Source) -> Any:
+def _outcomes(plan: Plan, cells: Any, source: Source) -> Any:
     """What came of units that had an answer, from then on; an outcome names a unit, or a call of it."""
     metrics = _outcomes_in(plan)
     wanted = {name for metric in metrics.values() for name in (metric.outcome, metric.per) if name is not None}
@@ -272,7 +283,7 @@ def _outcomes(plan: Plan, units: Any, source: Source) -> Any:
     answered = source.calls.filter(source.calls.kind.isin(tables.CALLS)).select(call="id", of_unit="unit")
     resolved = answered.join(of_calls, answered.call == of_calls.of_call).select("of_unit", *columns)
     every = of_units.union(resolved)
-    met = units.select("unit", _ANSWERED_FIRST)
+    met = cells.select("unit", _ANSWERED_FIRST)
     rows = met.join(every, met.unit == every.of_unit)
     rows = rows.filter(rows.came >= rows[_ANSWERED_FIRST])
     found: dict[str, Any] = {}

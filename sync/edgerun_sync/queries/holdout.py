@@ -17,7 +17,8 @@ from edgerun_sync.experiments.held_out import HELD_OUT, OTHERS, HoldoutFacts
 from edgerun_sync.queries.assignments import passing
 from edgerun_sync.queries.estimates import moments_of_groups
 from edgerun_sync.queries.experiment import below_latencies, estimates_of, phase_latencies
-from edgerun_sync.queries.gathering import Keeper, Source, gather, with_phases
+from edgerun_sync.queries.gathering import Source, gather, with_phases
+from edgerun_sync.queries.keeping import Keeper
 from edgerun_sync.queries.tables import EVENTS, LABELS, ask, between, given
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ _ORDER = ("epoch", "row", "batch_time")
 
 def said_again(labels: Any = LABELS) -> Any:
     """Ask for the labels of calls that have several."""
-    given = _given(labels)
-    counts = given.group_by("id").agg(labels=given.count())
+    given, ids = _given(labels), _of_calls(labels).select("id")  # an engine would hold all that it reads for both
+    counts = ids.group_by("id").agg(labels=ids.count())
     several = counts.filter(counts.labels > 1).select(again="id")
     return given.semi_join(several, given.id == several.again)
 
@@ -63,8 +63,12 @@ def last_of_several(again: Any) -> Any:
     return _truths(ranked.filter(ranked.place == 0).select(*_OF_A_LABEL, "labels"))
 
 
+def _of_calls(labels: Any) -> Any:
+    return labels.filter((labels.kind == "label") & labels.id.notnull())
+
+
 def _given(labels: Any) -> Any:
-    return labels.filter((labels.kind == "label") & labels.id.notnull()).select(*_OF_A_LABEL, *_ORDER)
+    return _of_calls(labels).select(*_OF_A_LABEL, *_ORDER)
 
 
 def _truths(last: Any) -> Any:

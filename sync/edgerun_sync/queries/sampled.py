@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.queries.labelled import LABEL_COLUMNS, last_labels
-from edgerun_sync.queries.tables import CALLS, ask, given, is_one_of, microseconds
+from edgerun_sync.queries.tables import CALLS, is_one_of, microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from edgerun_bundles.experiment.plan import Plan
-    from edgerun_sync.queries.engines import Engine
+    from edgerun_sync.queries.keeping import Keeper
 
 _DAY_US = 86_400 * 10**6
-_DRAWN, _LABELS, _SAMPLED = "edgerun drawn calls", "edgerun labels of drawn calls", "edgerun sampled calls"
 
 
 def one_in(rows: int, most: int = LIMITS.sampled_calls_max) -> int:
@@ -30,19 +29,13 @@ def one_in(rows: int, most: int = LIMITS.sampled_calls_max) -> int:
     return found
 
 
-def sampled_calls(engine: Engine, plan: Plan, calls: Any, labels: Any, units: Any, begin: datetime, factor: int) -> Any:
-    """Ask for calls of the units that are drawn, and return them as a table of which more is asked.
-
-    The table has a row for each answered call that its unit made in the arm in which it counts: ``arm``; ``unit``;
-    ``age``, whole days since the experiment began; ``label``, what was said; ``score``; ``truth``, the last label.
+def drawn_calls(keeper: Keeper, plan: Plan, calls: Any, factor: int) -> Any:
+    """Keep the answered calls of the units that are drawn.
 
     Args:
-        engine: that has the tables.
+        keeper: of an engine that has the tables.
         plan: of the experiment.
         calls: of the experiment, as `declared.calls_of` asks for them.
-        labels: the table of labels, or some of its rows.
-        units: a row for each ``unit``, with its ``arm``.
-        begin: of the experiment.
         factor: of how many units one is drawn, a power of two; of requests, of how many calls.
 
     Raises:
@@ -53,13 +46,30 @@ def sampled_calls(engine: Engine, plan: Plan, calls: Any, labels: Any, units: An
         number = rows.sequence if plan.unit == "request" else rows.unit
         rows = rows.filter((number & (factor - 1)) == 0)
     id_ = rows.epoch + "-" + rows.sequence.cast("string")  # as the column has it, which takes longer to read
-    drawn = given(engine, _DRAWN, ask(engine, rows.select("time", "arm", "unit", "label", "score", id=id_)))
+    return keeper.keep("drawn calls", rows.select("time", "arm", "unit", "label", "score", id=id_))
+
+
+def sampled_calls(keeper: Keeper, drawn: Any, labels: Any, units: Any, begin: datetime) -> Any:
+    """Keep calls that were drawn, with their labels.
+
+    The answer has a row for each that its unit made in the arm in which it counts: ``arm``; ``unit``; ``age``, whole
+    days since the experiment began; ``label``, what was said; ``score``; ``truth``, the last label.
+
+    Args:
+        keeper: of an engine that has the tables.
+        drawn: what drawn_calls() returns.
+        labels: the table of labels, or some of its rows.
+        units: a row for each ``unit``, with its ``arm``.
+        begin: of the experiment.
+
+    Raises:
+        QueryError: the engine failed.
+    """
     labels = labels.filter(labels.kind == "label")
-    labels = given(engine, _LABELS, ask(engine, labels.semi_join(drawn, labels.id == drawn.id).select(*LABEL_COLUMNS)))
-    found = last_labels(labels).select(call="id", truth="truth")
-    own = units.select(of_unit="unit", of_arm="arm")
-    joined = drawn.left_join(found, drawn.id == found.call)
-    joined = joined.join(own, (joined.unit == own.of_unit) & (joined.arm == own.of_arm))
-    age = (microseconds(joined.time) - round(begin.timestamp() * 10**6)) // _DAY_US
-    question = joined.select("arm", "unit", "label", "score", "truth", age=age.cast("int64"))
-    return given(engine, _SAMPLED, ask(engine, question))
+    own = labels.semi_join(drawn, labels.id == drawn.id).select(*LABEL_COLUMNS)
+    found = last_labels(keeper.keep("labels of drawn calls", own)).select(call="id", truth="truth")
+    joined = drawn.left_join(found, drawn.id == found.call).drop("call", "id")
+    counted = units.select(of_unit="unit", of_arm="arm")
+    rows = counted.join(joined, (counted.of_unit == joined.unit) & (counted.of_arm == joined.arm))
+    age = (microseconds(rows.time) - round(begin.timestamp() * 10**6)) // _DAY_US
+    return keeper.keep("sampled calls", rows.select("arm", "unit", "label", "score", "truth", age=age.cast("int64")))

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 """Seconds in which a server must take a connection: its client would try for minutes, and say nothing."""
-KEPT_HERE_ROWS = 2**17
-"""Rows up to which an answer that is to be kept passes through this process: not every server can keep one."""
+KEPT_HERE_ROWS = 2**19
+"""Rows up to which an answer that is to be kept passes through this process, as calls that are drawn do: not every
+server can keep one."""
 _PORT = 15002
 _REASON_CHARACTERS_MAX = 500
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(\w*)", re.DOTALL)
