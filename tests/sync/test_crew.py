@@ -115,6 +115,13 @@ def test_a_crew_commits_what_is_landed_while_it_runs_and_stops_cleanly(tmp_path)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgerun-commit")]
 
 
+def test_segments_are_told_of_once_though_their_batch_is_completed_again(tmp_path):
+    data = open_data(str(tmp_path), lanes=1)
+    land_all(data, *pool()[0])
+    told = [Committer(data.objects, data.tables, 0).step().segments for _ in range(2)]
+    assert told == [len(pool()[0]), 0]
+
+
 # Who looks after which lane.
 
 

@@ -53,7 +53,7 @@ class Committed(NamedTuple):
     Attributes:
         lane: of the devices.
         number: of the batch.
-        segments: how many it has.
+        segments: how many it has; 0 where its archive was there before, so that each is told of once at most.
         rows: by table; empty where they had been committed before.
         damaged: bytes of the segments that no row could be read from.
         aside: what cannot become rows, and is in quarantine; empty where it was there before.
@@ -123,10 +123,10 @@ class Committer:
                 batch = self._batch(number)
         else:
             batch = parse_batch(found)
-        rows, damaged, aside = self._write(number, batch, read, built)
+        committed = self._write(number, batch, read, built)
         self._finish(number, batch)
         self._number = number + 1
-        return Committed(self.lane, number, len(batch.members), rows, damaged, aside)
+        return committed
 
     def count_waiting(self) -> None:
         """Count all entries of the inbox as waiting, where no batch was planned of them.
@@ -195,12 +195,12 @@ class Committer:
 
     def _write(
         self, number: int, batch: Batch, read: dict[Member, bytes], built: Built | None
-    ) -> tuple[dict[str, int], int, tuple[Aside, ...]]:
+    ) -> Committed:
         """Steps 2 and 3, and the archive of step 4: after it, the rows are in the tables, durably."""
         archive = keys.archive_key(self.lane, number)
         if built is None:
             if self._objects.get(archive) is not None:
-                return {}, 0, ()
+                return Committed(self.lane, number, 0, {}, 0)
             self._read_again(batch, read)
         left_out = {aside.landed: aside for aside in batch.aside}
         listed = [(member, read[member]) for member in (*batch.members, *batch.check_ins) if member in read]
@@ -214,8 +214,9 @@ class Committer:
                 add(member.landed, data)
             built = gathering.build(self._tables, batch.at_us)
         written = self._tables.append_files(self.lane, number, built.files)
-        self._objects.put_new(archive, archive_bytes(listed))
-        return written, built.damaged, batch.aside
+        is_first = self._objects.put_new(archive, archive_bytes(listed))
+        segments = len(batch.members) if is_first else 0
+        return Committed(self.lane, number, segments, written, built.damaged, batch.aside)
 
     def _read_again(self, batch: Batch, read: dict[Member, bytes]) -> None:
         """Read what a batch has that is no tombstone yet: of all else the tables have the rows, as others saw."""
