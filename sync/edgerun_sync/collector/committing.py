@@ -193,9 +193,7 @@ class Committer:
         self._looked_us = now_us
         return tuple(found)
 
-    def _write(
-        self, number: int, batch: Batch, read: dict[Member, bytes], built: Built | None
-    ) -> Committed:
+    def _write(self, number: int, batch: Batch, read: dict[Member, bytes], built: Built | None) -> Committed:
         """Steps 2 and 3, and the archive of step 4: after it, the rows are in the tables, durably."""
         archive = keys.archive_key(self.lane, number)
         if built is None:

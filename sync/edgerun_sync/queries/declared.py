@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from edgerun_bundles.experiment.metrics import LABELLED
+from edgerun_bundles.experiment.metrics import LABELLED, OUTCOMES
 from edgerun_sync.queries import tables
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 LOSS_FLOOR = 1e-15
 """The least chance that a loss is computed from: a label that a model held for impossible costs 34.5, not infinity."""
+ANSWERED_FIRST = "answered_first"
+"""The time of a unit's first call that was answered: what came before it came of something else."""
 
 
 def calls_of(plan: Plan, bundle: str, versions: Sequence[str], events: Any) -> Any:
@@ -75,6 +78,45 @@ def counted_on_labels(plan: Plan, rows: Any) -> dict[str, Any]:
     return found
 
 
+def outcomes_in(plan: Plan) -> dict[str, DeclaredMetric]:
+    """Return the metrics of a plan that are business outcomes, by name."""
+    return {name: metric for name, metric in plan.metrics.items() if metric.kind in OUTCOMES}
+
+
+def unit_outcomes(plan: Plan, units: Any, calls: Any, labels: Any) -> Any:
+    """Ask what came of units that had an answer, from then on; an outcome names a unit, or a call of it.
+
+    The answer has a row for each such unit to which something came: ``unit``, and the variables of outcomes_in().
+
+    Args:
+        plan: of the experiment.
+        units: each ``unit`` once, with ANSWERED_FIRST.
+        calls: of the experiment.
+        labels: until the report's time.
+    """
+    metrics = outcomes_in(plan)
+    wanted = {name for metric in metrics.values() for name in (metric.outcome, metric.per) if name is not None}
+    given = labels.filter((labels.kind == "outcome") & labels.name.isin(sorted(wanted)))
+    columns = {"name": "name", "came": "time", "worth": "value"}
+    of_units = given.filter(given.unit.notnull()).select(of_unit="unit", **columns)
+    of_calls = given.filter(given.unit.isnull() & given.id.notnull()).select(of_call="id", **columns)
+    answered = calls.filter(calls.kind.isin(tables.CALLS)).select(call="id", of_unit="unit")
+    resolved = answered.join(of_calls, answered.call == of_calls.of_call).select("of_unit", *columns)
+    every = of_units.union(resolved)
+    met = units.select("unit", ANSWERED_FIRST)
+    rows = met.join(every, met.unit == every.of_unit)
+    rows = rows.filter(rows.came >= rows[ANSWERED_FIRST])
+    found: dict[str, Any] = {}
+    for name, metric in metrics.items():
+        if metric.kind == "outcome_ratio":
+            found |= _pair(name, _total(rows, metric.outcome, metric), _total(rows, metric.per, metric))
+        elif metric.kind == "conversion":
+            found[name] = (tables.tally(_counts(rows, metric.outcome, metric)) > 0).cast("int64")
+        else:
+            found[name] = _total(rows, metric.outcome, metric)
+    return rows.group_by("unit").agg(**found)
+
+
 def counted_names(plan: Plan) -> list[str]:
     """Return the variables that are sums over calls."""
     kinds = {"error_rate", "fallback_rate", *_OF_LABELS}
@@ -88,6 +130,18 @@ def chance_of(rows: Any, positive: str) -> Any:
 
 def _pair(name: str, above: Any, below: Any) -> dict[str, Any]:
     return {f"{name}.above": above, f"{name}.below": below}
+
+
+def _total(rows: Any, outcome: str | None, metric: DeclaredMetric) -> Any:
+    return rows.worth.sum(where=_counts(rows, outcome, metric))
+
+
+def _counts(rows: Any, outcome: str | None, metric: DeclaredMetric) -> Any:
+    is_it = rows.name == outcome
+    if metric.window_days is None:
+        return is_it
+    window = ibis.interval(microseconds=round(timedelta(days=metric.window_days).total_seconds() * 10**6))
+    return is_it & (rows.came < rows[ANSWERED_FIRST] + window)
 
 
 def _is_right(rows: Any, _: DeclaredMetric) -> tuple[Any, Any]:

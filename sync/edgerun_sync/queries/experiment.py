@@ -114,7 +114,8 @@ def experiment_facts(
     source = Source(calls, past, labels, begin)
     ran = [version for version in versions if version.name in begun]
     timed = phase_latencies(engine, plan, source.calls) if len(ran) == 1 else {}
-    gathered = gather(keeper, plan, source, [version.name for version in ran], partial(below_latencies, plan, timed))
+    counted = partial(below_latencies, plan, timed)
+    gathered = gather(keeper, plan, source, [version.name for version in ran], counted, is_sampled=True)
     cells = _moments(engine, plan, gathered.units)
     known = None if gathered.known is None else with_phases(gathered.known.filter(~gathered.known.is_before), gathered)
     estimated = estimates_of(engine, plan, source.calls, known, gathered, timed)

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 
-from edgerun_bundles.experiment.metrics import OUTCOMES
 from edgerun_sync.experiments.declared import BEFORE, CALLS, LABELLED_CALLS
 from edgerun_sync.queries import tables
-from edgerun_sync.queries.declared import counted_on_calls, counted_on_labels, has_labels
+from edgerun_sync.queries.declared import (
+    ANSWERED_FIRST,
+    counted_on_calls,
+    counted_on_labels,
+    has_labels,
+    outcomes_in,
+    unit_outcomes,
+)
 from edgerun_sync.queries.labelled import last_labels, last_of_several, said_again
 from edgerun_sync.queries.sampled import drawn_calls, one_in, sampled_calls
 from edgerun_sync.queries.tables import ask, between, microseconds, tally
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from edgerun_bundles.experiment.metrics import DeclaredMetric
     from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.queries.engines import Engine
     from edgerun_sync.queries.keeping import Keeper
@@ -35,7 +40,7 @@ _EPOCH_DIGITS = 16
 """Of an id, before the dash and the sequence: sync/PROTOCOL.md."""
 
 _OF_A_CALL = ("epoch", "sequence", "version", "arm", "unit", "label", "score", "is_before")
-_ANSWERED_FIRST, _ENTERED = "answered_first", "entered"
+_ENTERED = "entered"
 
 
 class Gathered(NamedTuple):
@@ -47,7 +52,7 @@ class Gathered(NamedTuple):
         known: a row for each labelled call: ``version``, ``arm``, ``unit``, ``label``, ``score``, ``truth``, and
             ``is_before``, of those before the experiment; None where no metric needs labels. It is kept where a metric
             needs more of them than sums of units.
-        sampled: what sampled_calls() returns; None where no metric needs labels.
+        sampled: what sampled_calls() returns; None where no metric needs labels, or nobody asked for it.
         one_in: of how many units, or requests, one is among these.
         is_plain: whether every unit is of one arm and version with all its calls, so that nothing needs to look for
             the calls that a unit made where it counts.
@@ -89,7 +94,13 @@ def devices_of(calls: Any) -> Any:
 
 
 def gather(
-    keeper: Keeper, plan: Plan, source: Source, versions: Sequence[str], counted: Callable[[Any], Mapping[str, Any]]
+    keeper: Keeper,
+    plan: Plan,
+    source: Source,
+    versions: Sequence[str],
+    counted: Callable[[Any], Mapping[str, Any]],
+    *,
+    is_sampled: bool = False,
 ) -> Gathered:
     """Keep an experiment's units and labelled calls in an engine.
 
@@ -99,11 +110,12 @@ def gather(
         source: what it is gathered from.
         versions: that ran, at least one.
         counted: makes further variables of calls: of each, whether it counts.
+        is_sampled: whether calls are drawn by which models are looked at.
 
     Raises:
         QueryError: the engine failed.
     """
-    known = labelled = sampled = None
+    known = labelled = drawn = sampled = None
     if has_labels(plan):
         again = keeper.keep("labels said again", said_again(source.labels))
         known = _known(source, again)
@@ -113,11 +125,12 @@ def gather(
     found = ask(keeper.engine, cells.agg(cells=cells.count(), units=cells.unit.nunique(), calls=cells[CALLS].sum()))
     (counts,) = found.to_pylist()
     is_moved, factor = counts["cells"] > counts["units"], one_in(counts["calls"] or 0)
-    if known is not None:
+    if is_sampled and known is not None:
         drawn = drawn_calls(keeper, plan, source.calls, factor)
+    if known is not None:
         labelled = keeper.keep("labelled units", _labelled_units(plan, known, is_moved))
     units = keeper.keep("units", _units(plan, source, versions, _first_of(cells) if is_moved else cells, labelled))
-    if known is not None:
+    if drawn is not None:
         sampled = sampled_calls(keeper, drawn, source.labels, units, source.begin)
     in_several = _in_several(keeper.engine, source.calls, cells) if is_moved else 0
     return Gathered(units, known, sampled, factor, not is_moved and len(versions) == 1, in_several)
@@ -184,8 +197,8 @@ def _cells(plan: Plan, calls: Any, versions: Sequence[str], counted: Mapping[str
     found = {"first": calls.time.min(), "last": calls.time.max()}
     if len(versions) > 1:
         found[_ENTERED] = _entered(calls, versions).min()
-    if _outcomes_in(plan):
-        found[_ANSWERED_FIRST] = ibis.ifelse(answered, calls.time, ibis.null(calls.time.type())).min()
+    if outcomes_in(plan):
+        found[ANSWERED_FIRST] = ibis.ifelse(answered, calls.time, ibis.null(calls.time.type())).min()
     sums = {CALLS: answered, **counted_on_calls(plan, calls), **counted}
     return calls.group_by(["unit", "arm"]).agg(**found, **{name: tally(what) for name, what in sums.items()})
 
@@ -236,9 +249,9 @@ def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, labe
         units = _with_labelled(units, labelled)
     else:
         units = units.mutate(**{LABELLED_CALLS: ibis.literal(0).cast("float64")})
-    if _outcomes_in(plan):
-        units = _with(units, _outcomes(plan, cells, source), ["unit"])
-    names = [name for name in units.columns if name not in {_ANSWERED_FIRST, _ENTERED}]
+    if outcomes_in(plan):
+        units = _with(units, unit_outcomes(plan, cells, source.calls, source.labels), ["unit"])
+    names = [name for name in units.columns if name not in {ANSWERED_FIRST, _ENTERED}]
     whole = [CALLS, *past]
     return units.select(*names).mutate(**{name: units[name].cast("float64") for name in whole})
 
@@ -266,47 +279,3 @@ def _with(units: Any, sums: Any, keys: Sequence[str]) -> Any:
     joined = units.left_join(further, [units[key] == further[f"of {key}"] for key in keys])
     columns = {name: ibis.coalesce(joined[f"of {name}"].cast("float64"), 0.0) for name in names}
     return joined.select(*units.columns, **columns)
-
-
-def _outcomes_in(plan: Plan) -> dict[str, DeclaredMetric]:
-    return {name: metric for name, metric in plan.metrics.items() if metric.kind in OUTCOMES}
-
-
-def _outcomes(plan: Plan, cells: Any, source: Source) -> Any:
-    """What came of units that had an answer, from then on; an outcome names a unit, or a call of it."""
-    metrics = _outcomes_in(plan)
-    wanted = {name for metric in metrics.values() for name in (metric.outcome, metric.per) if name is not None}
-    given = source.labels.filter((source.labels.kind == "outcome") & source.labels.name.isin(sorted(wanted)))
-    columns = {"name": "name", "came": "time", "worth": "value"}
-    of_units = given.filter(given.unit.notnull()).select(of_unit="unit", **columns)
-    of_calls = given.filter(given.unit.isnull() & given.id.notnull()).select(of_call="id", **columns)
-    answered = source.calls.filter(source.calls.kind.isin(tables.CALLS)).select(call="id", of_unit="unit")
-    resolved = answered.join(of_calls, answered.call == of_calls.of_call).select("of_unit", *columns)
-    every = of_units.union(resolved)
-    met = cells.select("unit", _ANSWERED_FIRST)
-    rows = met.join(every, met.unit == every.of_unit)
-    rows = rows.filter(rows.came >= rows[_ANSWERED_FIRST])
-    found: dict[str, Any] = {}
-    for name, metric in metrics.items():
-        if metric.kind == "outcome_ratio":
-            found |= {
-                f"{name}.above": _total(rows, metric.outcome, metric),
-                f"{name}.below": _total(rows, metric.per, metric),
-            }
-        elif metric.kind == "conversion":
-            found[name] = (tally(_counts(rows, metric.outcome, metric)) > 0).cast("int64")
-        else:
-            found[name] = _total(rows, metric.outcome, metric)
-    return rows.group_by("unit").agg(**found)
-
-
-def _total(rows: Any, outcome: str | None, metric: DeclaredMetric) -> Any:
-    return rows.worth.sum(where=_counts(rows, outcome, metric))
-
-
-def _counts(rows: Any, outcome: str | None, metric: DeclaredMetric) -> Any:
-    is_it = rows.name == outcome
-    if metric.window_days is None:
-        return is_it
-    window = ibis.interval(microseconds=round(timedelta(days=metric.window_days).total_seconds() * 10**6))
-    return is_it & (rows.came < rows[_ANSWERED_FIRST] + window)

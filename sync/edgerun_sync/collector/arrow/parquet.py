@@ -48,6 +48,8 @@ _ASIDE = {
 """Columns by whose values no query passes rows over: their least and greatest would be found for nobody."""
 _PIECE_ROWS = 2**14
 """Values that are encoded at once; by the thousand, as pyarrow does by itself, each column takes more time."""
+_DICTIONARY_BYTES_MAX = 2**18
+"""Of distinct values of a column in a slice; what has more, such as the units of a large fleet, is smaller without."""
 _BOUNDED = ("time", "row")
 """Columns whose least and greatest values Delta is told, so that files can be passed over."""
 
@@ -194,8 +196,8 @@ class _Writer:
         self._bounds: dict[str, tuple[int, int]] = {}
         following = [name for name in _FOLLOWING if name in schema.names]
         encoding = dict.fromkeys(following, "DELTA_BINARY_PACKED")
-        if "id" in schema.names:
-            encoding["id"] = "DELTA_BYTE_ARRAY"
+        if "id" in schema.names:  # of events it is written small, for queries know it by its parts; else to be read
+            encoding["id"] = "DELTA_BYTE_ARRAY" if "sequence" in schema.names else "DELTA_LENGTH_BYTE_ARRAY"
         self._writer = pq.ParquetWriter(
             self._sink,
             schema,
@@ -208,6 +210,7 @@ class _Writer:
             store_schema=False,
             write_statistics=[name for name in schema.names if name not in _NESTED | _ASIDE],
             write_batch_size=_PIECE_ROWS,
+            dictionary_pagesize_limit=_DICTIONARY_BYTES_MAX,
         )
         self._schema = schema
 
