@@ -88,6 +88,31 @@ def rows(unit: str, seed: int = 1) -> dict[str, pa.Table]:
     return {"events": _table("events", events), "labels": _table("labels", labels)}
 
 
+def labels_of_no_call(events: pa.Table) -> pa.Table:
+    """Labels whose ids are nearly those of calls: of a number in another form, without a dash, or out of range."""
+    found = []
+    for event in (events.slice(row, 1).to_pylist()[0] for row in (0, 7, 100)):
+        epoch, number = event["epoch"], event["sequence"]
+        rests = ["", "-", f"{number}", f"--{number}", f"-0{number}", f"-+{number}", f"- {number}", f"-{number} "]
+        rests += [
+            f"-{number}.0",
+            "-1e2",
+            "-1_00",
+            "-0x7",
+            f"_{number}",
+            f"-{2**63 - 1}",
+            f"-{2**63}",
+            f"-{10**30}",
+            "-é",
+        ]
+        ids = [epoch + rest for rest in rests] + [event["id"].upper(), epoch[1:] + f"-{number}", f"-{number}", "é" * 20]
+        for place, id_ in enumerate(ids):
+            found.append({"time": event["time"], "epoch": f"{2**60:016x}", "row": place, "batch_time": UNTIL})
+            found[-1] |= {"kind": "label", "id": id_, "value": 1.0}
+    given = {*events["id"].to_pylist()}
+    return _table("labels", [label for label in found if label["id"] not in given])
+
+
 def write(folder: str, tables: dict[str, pa.Table]) -> str:
     """Write them as a collector does, and return where."""
     data = open_data(folder, lanes=1)

@@ -38,6 +38,7 @@ CLOCK_AHEAD_MAX = timedelta(minutes=5)
 
 _EPOCH_DIGITS = 16
 """Of an id, before the dash and the sequence: sync/PROTOCOL.md."""
+_SEQUENCE_MAX = 2**63 - 1
 
 _OF_A_CALL = ("epoch", "sequence", "version", "arm", "unit", "label", "score", "is_before")
 _ENTERED = "entered"
@@ -171,8 +172,8 @@ def _by_parts(last: Any) -> Any:
     What no call can have is missing there, and so finds none: a filter would take all texts apart once more.
     """
     rest = last.id.substr(_EPOCH_DIGITS)
-    below = rest.try_cast("int64")  # with its dash, a sequence is a number that is not above 0
-    is_id = (rest == below.cast("string")) | (rest == "-0")
+    below = rest.try_cast("int64")  # with its dash, a sequence is a number below 0, or written as none is
+    is_id = ((rest == below.cast("string")) & below.between(-_SEQUENCE_MAX, -1)) | (rest == "-0")
     sequence = ibis.ifelse(is_id & last.truth.notnull(), -below, ibis.null("int64"))
     return last.select(
         "truth", "labelled", "of_before", of_epoch=last.id.substr(0, _EPOCH_DIGITS), of_sequence=sequence

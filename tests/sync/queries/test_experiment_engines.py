@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from edgerun_sync.experiments.checks import findings_of
@@ -39,11 +40,16 @@ def alike(one, other):
     [("split_key", 2), ("device", 2), ("request", 1)],  # of the last, every unit has one arm and version
 )
 def test_facts_are_the_same_on_both_engines(tmp_path, sail_url, unit, phases):
-    place = made.write(str(tmp_path / "data"), made.rows(unit))
+    tables = made.rows(unit)
+    without = made.write(str(tmp_path / "without"), tables)
+    labels = pa.concat_tables([tables["labels"], made.labels_of_no_call(tables["events"])])
+    place = made.write(str(tmp_path / "data"), tables | {"labels": labels})
     duck, sail = (facts_of(place, url, unit, made.VERSIONS[:phases]) for url in (None, sail_url))
     ours, theirs = facts_document(duck), facts_document(sail)
     assert ours["provenance"].pop("queries").keys() == theirs["provenance"].pop("queries").keys()
     assert alike(ours, theirs)
+    plain = facts_document(facts_of(without, None, unit, made.VERSIONS[:phases]))
+    assert alike({**ours, "provenance": None}, {**plain, "provenance": None})  # labels of no call change nothing
     assert [found.sentence for found in findings_of(duck)] == [found.sentence for found in findings_of(sail)]
     assert len(duck.phases) == phases
     assert duck.models.classes == ("0", "1")
