@@ -73,7 +73,7 @@ def test_a_segment_that_cannot_be_rows_holds_nobody_up_and_is_kept(data, monkeyp
     assert (held.batch, held.size, held.digest) == (1, len(segments[1].body), digest(segments[1]))
     assert [*data.objects.list("inbox/")] == []
     assert land(data.objects, 1, held.landed, segments[1].body, digest(segments[1])) is Landing.KNOWN
-    assert commit_all(data) == [batch._replace(rows={}, aside=())]
+    assert commit_all(data) == [batch._replace(segments=0, rows={}, aside=())]
     assert [(entry["action"], entry["subject"]) for entry in Audit(data.objects).entries()] == [
         ("quarantine", "batch 0/1")
     ]
