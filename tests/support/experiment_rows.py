@@ -105,7 +105,7 @@ def labels_of_no_call(events: pa.Table) -> pa.Table:
             f"-{10**30}",
             "-é",
         ]
-        ids = [epoch + rest for rest in rests] + [event["id"].upper(), epoch[1:] + f"-{number}", f"-{number}", "é" * 20]
+        ids = [epoch + rest for rest in rests] + [epoch[1:] + f"-{number}", f"-{number}", "é" * 20]
         for place, id_ in enumerate(ids):
             found.append({"time": event["time"], "epoch": f"{2**60:016x}", "row": place, "batch_time": UNTIL})
             found[-1] |= {"kind": "label", "id": id_, "value": 1.0}

@@ -114,8 +114,8 @@ def experiment_facts(
     source = Source(calls, past, labels, begin)
     ran = [version for version in versions if version.name in begun]
     timed = phase_latencies(engine, plan, source.calls) if len(ran) == 1 else {}
-    counted = partial(below_latencies, plan, timed)
-    gathered = gather(keeper, plan, source, [version.name for version in ran], counted, is_sampled=True)
+    gathered = gather(keeper, plan, source, [version.name for version in ran], partial(below_latencies, plan, timed))
+    models = model_facts(keeper, plan, source, gathered, bundle, names, events)
     cells = _moments(engine, plan, gathered.units)
     known = None if gathered.known is None else with_phases(gathered.known.filter(~gathered.known.is_before), gathered)
     estimated = estimates_of(engine, plan, source.calls, known, gathered, timed)
@@ -128,7 +128,7 @@ def experiment_facts(
             _phase(plan, one, begun[one.name], cells, estimated) for one in sorted(ran, key=lambda one: begun[one.name])
         ),
         health=health_facts(engine, plan, ran, events, devices, gathered, begin + (until - begin) / 2, points),
-        models=model_facts(engine, gathered, bundle, names, events, labels),
+        models=models,
         drift=drift_facts(engine, bundle, names, arms, until, training),
         provenance=Provenance(version("edgerun"), dict(engine.versions), keeper.queries),
         training=training.says,

@@ -1,6 +1,6 @@
 """What the tables say of an experiment's models beyond the plan's metrics: matrices, confidences, ages and shadows.
 
-It is read in one pass over the calls and their labels, and one over the shadows' calls. Nothing of it is in a verdict.
+It rests on sampled calls with their labels, and on one pass over the shadows' calls. Nothing of it is in a verdict.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from edgerun_sync.experiments.confusion import cell_names
 from edgerun_sync.experiments.facts import ModelFacts
 from edgerun_sync.limits import LIMITS
 from edgerun_sync.queries.decay import decays
+from edgerun_sync.queries.declared import has_labels
+from edgerun_sync.queries.sampled import one_in, sampled_calls
 from edgerun_sync.queries.scores import scores
 from edgerun_sync.queries.shadows import shadow_moments
 from edgerun_sync.queries.tables import ask
@@ -19,33 +21,37 @@ from edgerun_sync.queries.units import moments
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgerun_bundles.experiment.plan import Plan
     from edgerun_sync.experiments.moments import Moments
     from edgerun_sync.queries.engines import Engine
-    from edgerun_sync.queries.gathering import Gathered
+    from edgerun_sync.queries.gathering import Gathered, Source
+    from edgerun_sync.queries.keeping import Keeper
 
 
 def model_facts(
-    engine: Engine, gathered: Gathered, bundle: str, versions: Sequence[str], events: Any, labels: Any
+    keeper: Keeper, plan: Plan, source: Source, gathered: Gathered, bundle: str, versions: Sequence[str], events: Any
 ) -> ModelFacts:
     """Return what is known of the models; nothing where no metric of the plan asks what models said.
 
     Args:
-        engine: that sums up.
-        gathered: what it keeps of the experiment.
+        keeper: of the engine that sums up.
+        plan: of the experiment.
+        source: what it is gathered from.
+        gathered: what is kept of it.
         bundle: name of the bundle.
         versions: of the bundle.
         events: the table of events, until the end.
-        labels: the table of labels, until the end.
 
     Raises:
         QueryError: the engine failed.
     """
-    rows = gathered.sampled
-    if rows is None:
+    if not has_labels(plan):
         return ModelFacts()
+    engine, factor = keeper.engine, one_in(gathered.calls)
+    rows = sampled_calls(keeper, plan, source.calls, source.labels, gathered.units, source.begin, factor)
     of_scores = scores(engine, rows)
     classes, cells = _matrices(engine, rows)
-    shadows = shadow_moments(engine, bundle, versions, events, labels, classes)
+    shadows = shadow_moments(engine, bundle, versions, events, source.labels, classes)
     return ModelFacts(
         classes=classes,
         cells=cells,
@@ -54,7 +60,7 @@ def model_facts(
         decay=decays(engine, rows),
         reliability=of_scores.reliability,
         scores=of_scores.histograms,
-        one_in=gathered.one_in,
+        one_in=factor,
         shadow_one_in=shadows.one_in,
     )
 

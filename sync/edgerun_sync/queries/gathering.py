@@ -22,7 +22,6 @@ from edgerun_sync.queries.declared import (
     unit_outcomes,
 )
 from edgerun_sync.queries.labelled import last_labels, last_of_several, said_again
-from edgerun_sync.queries.sampled import drawn_calls, one_in, sampled_calls
 from edgerun_sync.queries.tables import ask, between, microseconds, tally
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ class Gathered(NamedTuple):
         known: a row for each labelled call: ``version``, ``arm``, ``unit``, ``label``, ``score``, ``truth``, and
             ``is_before``, of those before the experiment; None where no metric needs labels. It is kept where a metric
             needs more of them than sums of units.
-        sampled: what sampled_calls() returns; None where no metric needs labels, or nobody asked for it.
-        one_in: of how many units, or requests, one is among these.
+        calls: how many were answered.
         is_plain: whether every unit is of one arm and version with all its calls, so that nothing needs to look for
             the calls that a unit made where it counts.
         in_several: units that were in several arms of one phase.
@@ -62,8 +60,7 @@ class Gathered(NamedTuple):
 
     units: Any
     known: Any
-    sampled: Any
-    one_in: int
+    calls: int
     is_plain: bool
     in_several: int
 
@@ -95,13 +92,7 @@ def devices_of(calls: Any) -> Any:
 
 
 def gather(
-    keeper: Keeper,
-    plan: Plan,
-    source: Source,
-    versions: Sequence[str],
-    counted: Callable[[Any], Mapping[str, Any]],
-    *,
-    is_sampled: bool = False,
+    keeper: Keeper, plan: Plan, source: Source, versions: Sequence[str], counted: Callable[[Any], Mapping[str, Any]]
 ) -> Gathered:
     """Keep an experiment's units and labelled calls in an engine.
 
@@ -111,12 +102,11 @@ def gather(
         source: what it is gathered from.
         versions: that ran, at least one.
         counted: makes further variables of calls: of each, whether it counts.
-        is_sampled: whether calls are drawn by which models are looked at.
 
     Raises:
         QueryError: the engine failed.
     """
-    known = labelled = drawn = sampled = None
+    known = labelled = None
     if has_labels(plan):
         again = keeper.keep("labels said again", said_again(source.labels))
         known = _known(source, again)
@@ -125,16 +115,12 @@ def gather(
     cells = keeper.keep("cells", _cells(plan, source.calls, versions, counted(source.calls)))
     found = ask(keeper.engine, cells.agg(cells=cells.count(), units=cells.unit.nunique(), calls=cells[CALLS].sum()))
     (counts,) = found.to_pylist()
-    is_moved, factor = counts["cells"] > counts["units"], one_in(counts["calls"] or 0)
-    if is_sampled and known is not None:
-        drawn = drawn_calls(keeper, plan, source.calls, factor)
+    is_moved = counts["cells"] > counts["units"]
     if known is not None:
         labelled = keeper.keep("labelled units", _labelled_units(plan, known, is_moved))
     units = keeper.keep("units", _units(plan, source, versions, _first_of(cells) if is_moved else cells, labelled))
-    if drawn is not None:
-        sampled = sampled_calls(keeper, drawn, source.labels, units, source.begin)
     in_several = _in_several(keeper.engine, source.calls, cells) if is_moved else 0
-    return Gathered(units, known, sampled, factor, not is_moved and len(versions) == 1, in_several)
+    return Gathered(units, known, counts["calls"] or 0, not is_moved and len(versions) == 1, in_several)
 
 
 def with_phases(rows: Any, gathered: Gathered) -> Any:
@@ -242,9 +228,9 @@ def _in_several(engine: Engine, calls: Any, cells: Any) -> int:
 def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, labelled: Any) -> Any:
     """The units, with the sums of each."""
     units = cells.mutate(phase=_phase_of(cells, versions))
-    past = [*counted_on_calls(plan, source.past)]
+    past = counted_on_calls(plan, source.past)
     if past:
-        before = {BEFORE + name: what for name, what in counted_on_calls(plan, source.past).items()}
+        before = {BEFORE + name: what for name, what in past.items()}
         units = _with(units, _sums(source.past, before, ["unit"]), ["unit"])
     if labelled is not None:
         units = _with_labelled(units, labelled)
@@ -258,6 +244,7 @@ def _units(plan: Plan, source: Source, versions: Sequence[str], cells: Any, labe
 
 
 def _with_labelled(units: Any, labelled: Any) -> Any:
+    """Units with what _labelled_units() summed up: of one in several arms, what it did in its own, and before."""
     if "arm" not in labelled.columns:
         return _with(units, labelled, ["unit"])
     then = [name for name in labelled.columns if name.startswith(BEFORE)]

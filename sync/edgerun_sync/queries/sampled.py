@@ -29,13 +29,19 @@ def one_in(rows: int, most: int = LIMITS.sampled_calls_max) -> int:
     return found
 
 
-def drawn_calls(keeper: Keeper, plan: Plan, calls: Any, factor: int) -> Any:
-    """Keep the answered calls of the units that are drawn.
+def sampled_calls(keeper: Keeper, plan: Plan, calls: Any, labels: Any, units: Any, begin: datetime, factor: int) -> Any:
+    """Keep calls of the units that are drawn, with their labels.
+
+    The answer has a row for each answered call that its unit made in the arm in which it counts: ``arm``; ``unit``;
+    ``age``, whole days since the experiment began; ``label``, what was said; ``score``; ``truth``, the last label.
 
     Args:
         keeper: of an engine that has the tables.
         plan: of the experiment.
         calls: of the experiment, as `declared.calls_of` asks for them.
+        labels: the table of labels, or some of its rows.
+        units: a row for each ``unit``, with its ``arm``.
+        begin: of the experiment.
         factor: of how many units one is drawn, a power of two; of requests, of how many calls.
 
     Raises:
@@ -46,30 +52,12 @@ def drawn_calls(keeper: Keeper, plan: Plan, calls: Any, factor: int) -> Any:
         number = rows.sequence if plan.unit == "request" else rows.unit
         rows = rows.filter((number & (factor - 1)) == 0)
     id_ = rows.epoch + "-" + rows.sequence.cast("string")  # as the column has it, which takes longer to read
-    return keeper.keep("drawn calls", rows.select("time", "arm", "unit", "label", "score", id=id_))
-
-
-def sampled_calls(keeper: Keeper, drawn: Any, labels: Any, units: Any, begin: datetime) -> Any:
-    """Keep calls that were drawn, with their labels.
-
-    The answer has a row for each that its unit made in the arm in which it counts: ``arm``; ``unit``; ``age``, whole
-    days since the experiment began; ``label``, what was said; ``score``; ``truth``, the last label.
-
-    Args:
-        keeper: of an engine that has the tables.
-        drawn: what drawn_calls() returns.
-        labels: the table of labels, or some of its rows.
-        units: a row for each ``unit``, with its ``arm``.
-        begin: of the experiment.
-
-    Raises:
-        QueryError: the engine failed.
-    """
+    drawn = keeper.keep("drawn calls", rows.select("time", "arm", "unit", "label", "score", id=id_))
     labels = labels.filter(labels.kind == "label")
-    own = labels.semi_join(drawn, labels.id == drawn.id).select(*LABEL_COLUMNS)
-    found = last_labels(keeper.keep("labels of drawn calls", own)).select(call="id", truth="truth")
+    labels = labels.semi_join(drawn, labels.id == drawn.id).select(*LABEL_COLUMNS)
+    found = last_labels(keeper.keep("labels of drawn calls", labels)).select(call="id", truth="truth")
     joined = drawn.left_join(found, drawn.id == found.call).drop("call", "id")
-    counted = units.select(of_unit="unit", of_arm="arm")
-    rows = counted.join(joined, (counted.of_unit == joined.unit) & (counted.of_arm == joined.arm))
+    own = units.select(of_unit="unit", of_arm="arm")
+    rows = own.join(joined, (own.of_unit == joined.unit) & (own.of_arm == joined.arm))
     age = (microseconds(rows.time) - round(begin.timestamp() * 10**6)) // _DAY_US
     return keeper.keep("sampled calls", rows.select("arm", "unit", "label", "score", "truth", age=age.cast("int64")))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from edgerun_sync.errors import QueryError
+from edgerun_sync.limits import LIMITS
 
 _OF_PANDAS = "PySpark does not yet fully support pandas"
 """No pandas is used here; the client looks for one wherever it loads another part of itself."""
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10.0
 """Seconds in which a server must take a connection: its client would try for minutes, and say nothing."""
-KEPT_HERE_ROWS = 2**19
-"""Rows up to which an answer that is to be kept passes through this process, as calls that are drawn do: not every
-server can keep one."""
+KEPT_HERE_ROWS = 2 * LIMITS.sampled_calls_max
+"""Rows up to which an answer that is to be kept passes through this process, as sampled calls do: not every server can
+keep one."""
 _PORT = 15002
 _REASON_CHARACTERS_MAX = 500
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(\w*)", re.DOTALL)

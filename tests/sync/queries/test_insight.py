@@ -22,7 +22,7 @@ from edgerun_sync.queries.drift import drift_facts, profile_sample
 from edgerun_sync.queries.engines import open_engine
 from edgerun_sync.queries.experiment import Version, experiment_facts
 from edgerun_sync.queries.keeping import Keeper
-from edgerun_sync.queries.sampled import drawn_calls, one_in, sampled_calls
+from edgerun_sync.queries.sampled import one_in, sampled_calls
 from edgerun_sync.queries.tables import EVENTS, LABELS, ask
 from edgerun_sync.report.text import text_report
 from support import watched
@@ -226,7 +226,7 @@ def test_profiles_are_drawn_at_their_limit_and_columns_end_at_theirs(place_of_wa
 def test_calls_are_drawn_one_past_their_limit_by_whole_units(place_of_watched, calls, monkeypatch):
     most = len(calls.key)
     assert [one_in(rows, most) for rows in (0, most, most + 1, 2 * most, 2 * most + 1)] == [1, 1, 2, 2, 4]
-    monkeypatch.setattr("edgerun_sync.queries.gathering.one_in", lambda rows: one_in(rows, most - 1))
+    monkeypatch.setattr("edgerun_sync.queries.experiment_models.one_in", lambda rows: one_in(rows, most - 1))
     monkeypatch.setattr("edgerun_sync.queries.shadows.one_in", lambda rows: one_in(rows, 500))
     found = asked(place_of_watched).models
     drawn = (watched.units() & 1 == 0)[calls.key]
@@ -275,8 +275,7 @@ def test_requests_are_drawn_by_their_numbers(place_of_watched, calls):
     with open_engine(place_of_watched) as engine:
         asked_of = calls_of(plan, "cards", ["1.0.0"], EVENTS)
         units = asked_of.select("unit", "arm")
-        keeper = Keeper(engine)
-        rows = sampled_calls(keeper, drawn_calls(keeper, plan, asked_of, 4), LABELS, units, watched.BEGIN)
+        rows = sampled_calls(Keeper(engine), plan, asked_of, LABELS, units, watched.BEGIN, 4)
         found = ask(engine, rows)
     assert found.num_rows == (np.arange(len(calls.key)) % 4 == 0).sum()
     assert found["truth"].null_count == (calls.truth[::4] < 0).sum()
